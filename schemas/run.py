@@ -1,0 +1,313 @@
+"""The run file: TOML read into one frozen object that refuses unknown keys and names the nearest valid one."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from schemas.errors import ConfigError, unknown_name
+
+Option = str | int | float | bool | list[str] | list[int] | list[float]
+Metric = Literal["recall@20", "ndcg@20", "recall@10", "ndcg@10", "recall@5", "ndcg@5"]
+
+
+class Section(BaseModel):
+    """A part of the run file: immutable, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Data(Section):
+    """Where the raw files are and how to read them."""
+
+    format: Literal["neutral", "movielens", "amazon"] = "neutral"
+    path: str = Field(
+        description="folder of the source files; relative to the run file; $NAME and ${NAME:-default} are expanded"
+    )
+    url: str | None = Field(None, description="archive to download into path when path has no data")
+    sha256: str | None = Field(None, description="checksum of the downloaded archive")
+    columns: dict[str, str] = Field({}, description="our column name -> the source's column name (interactions)")
+    item_columns: dict[str, str] = Field({}, description="our column name -> the source's column name (items)")
+    user_columns: dict[str, str] = Field({}, description="our column name -> the source's column name (users)")
+    time_unit: Literal["s", "ms", "us"] = Field("s", description="unit of the source's timestamps; stored as seconds")
+    min_rating: float | None = Field(None, description="ratings below it are not positive interactions and are dropped")
+    k_core: int = Field(0, ge=0, description="repeatedly drop users and items with fewer interactions; 0 keeps all")
+    simulated: bool = Field(False, description="shown wherever the data is shown")
+
+
+class Split(Section):
+    """How interactions become train, valid and test."""
+
+    rule: Literal["published", "time", "ratio", "leave_one_out"] = "time"
+    valid: float = Field(
+        0.1, gt=0, lt=1, description="share of valid (time, ratio; published without a valid part: share of train)"
+    )
+    test: float = Field(0.1, gt=0, lt=1, description="share of test (time, ratio)")
+    min_interactions: int = Field(3, ge=3, description="leave_one_out: users with fewer stay in train whole")
+    seed: int = Field(0, description="ratio, and the valid part cut from a published train part")
+
+
+class Llm(Section):
+    """The chat engine and what it may cost."""
+
+    engine: Literal["offline", "openai", "recorded"] = "offline"
+    model: str = Field("offline", description="model name sent to the endpoint")
+    base_url: str | None = Field(None, description="OpenAI-compatible endpoint; the SDK's default when absent")
+    key_env: str = Field("OPENAI_API_KEY", description="environment variable that holds the key")
+    temperature: float = Field(0.0, ge=0)
+    max_output_tokens: int = Field(600, gt=0)
+    concurrency: int = Field(16, gt=0, description="requests in flight at most")
+    attempts: int = Field(5, gt=0, description="tries of one call before it is a reject")
+    timeout_s: float = Field(120.0, gt=0)
+    answers: str | None = Field(None, description="recorded: the answers.parquet to read; relative to the run file")
+    fields: dict[str, str] = Field({}, description="recorded: recorded field name -> field of the recipe's answer")
+    usd_per_million_input: float = Field(0.0, ge=0)
+    usd_per_million_output: float = Field(0.0, ge=0)
+    max_cost_usd: float | None = Field(None, ge=0, description="stop with exit code 4 before a call that could pass it")
+    shards: int = Field(4, gt=0, le=1000, description="mapped Airflow tasks per recipe")
+
+
+class Recipe(Section):
+    """One recipe to run; `options` are the recipe's own."""
+
+    name: str
+    options: dict[str, Option] = {}
+
+
+class Encoder(Section):
+    """The text encoder."""
+
+    name: str = Field("all-MiniLM-L6-v2", description="sentence-transformers name or local path")
+    batch_size: int = Field(64, gt=0)
+    precision: Literal["float32", "bfloat16"] = "float32"
+    prefix: str = Field("", description="put before every text, e.g. 'passage: '")
+    device: str = "auto"
+
+
+class Gates(Section):
+    """Thresholds of the expectation suites."""
+
+    coverage: float = Field(0.9, ge=0, le=1, description="share of asked entities that must have a profile")
+    user_coverage: float | None = Field(None, ge=0, le=1, description="coverage for users where it differs")
+    min_characters: int = Field(10, ge=0)
+    max_characters: int = Field(4000, gt=0)
+    duplicates: float = Field(
+        0.05, ge=0, le=1, description="share of rows whose text may stand under another id as well"
+    )
+    mostly: float = Field(0.99, ge=0, le=1, description="share of rows that must pass each row-wise rule")
+
+
+class Part(Section):
+    """A registered part (backbone or recommender) with its own options."""
+
+    name: str
+    options: dict[str, Option] = {}
+
+
+class Objective(Part):
+    """An auxiliary objective added to the loss."""
+
+    weight: float = Field(gt=0)
+
+
+class Features(Section):
+    """Which text stands for an item and a user: item columns (`title`, `title+author`) or `recipe/field`."""
+
+    item: str
+    user: str = Field(
+        "mean", description="`recipe/field`, columns of the users table, or `mean` of the train items' vectors"
+    )
+
+
+class Training(Section):
+    """The trainer's settings; a model may override any of them."""
+
+    loss: Literal["bpr", "infonce"] = "bpr"
+    temperature: float = Field(0.2, gt=0, description="of sampled InfoNCE")
+    negatives: int = Field(256, gt=0, description="sampled negatives per positive of InfoNCE; BPR takes one")
+    sampler: Literal["edge", "user"] = Field(
+        "edge", description="edge-uniform (RLMRec) or user-uniform (LightGCN, AlphaRec)"
+    )
+    learning_rate: float = Field(1e-3, gt=0)
+    l2: float = Field(1e-4, ge=0, description="weight of the batch's layer-0 L2 term, halved and per pair (LightGCN)")
+    batch_size: int = Field(4096, gt=0)
+    max_epochs: int = Field(200, gt=0)
+    evaluate_every: int = Field(5, gt=0, description="epochs between validations")
+    patience: int = Field(5, gt=0, description="validations without a better one before the trainer stops")
+
+
+class Model(Section):
+    """One model of the table, trained for every seed."""
+
+    name: str = Field(pattern=r"^[\w.+-]+$")
+    recommender: str = "graph"
+    options: dict[str, Option] = Field({}, description="the recommender's own options")
+    backbone: Part | None = None
+    objectives: tuple[Objective, ...] = ()
+    features: Features | None = None
+    control: Literal["none", "shuffled"] = Field(
+        "none", description="shuffled: text rows permuted among users and among items"
+    )
+    control_of: str | None = Field(None, description="the model that this one is the control of")
+    training: dict[str, Option] = Field({}, description="keys of [training] that differ for this model")
+
+
+class Evaluation(Section):
+    """What is measured; the protocol itself is fixed: full ranking, valid masks train, test masks train and valid."""
+
+    ks: tuple[int, ...] = (5, 10, 20)
+    selection: Metric = "recall@20"
+    cold: int = Field(5, ge=0, description="items with at most so many train interactions are cold")
+    head: float = Field(0.2, gt=0, lt=1, description="share of items, most popular first, that are not tail")
+    bootstrap: int = Field(2000, gt=0, description="resamples of users for the paired intervals")
+
+
+class Recommend(Section):
+    """What is published for serving."""
+
+    k: int = Field(20, gt=0)
+    model: str | None = Field(None, description="default: the best on validation, mean over seeds")
+
+
+class Run(Section):
+    """A whole run file."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    lake: str = Field(description="folder or object-store URL of the tables; relative to the run file")
+    work: str | None = Field(
+        None, description="folder of ledger, checkpoints and reports; default: the lake, or .loregraph/NAME for a URL"
+    )
+    schedule: str = Field("0 2 * * *", description="cron line of the Airflow DAGs")
+    data: Data
+    split: Split = Split()
+    llm: Llm = Llm()
+    recipes: tuple[Recipe, ...] = ()
+    encoder: Encoder = Encoder()
+    gates: Gates = Gates()
+    training: Training = Training()
+    seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1)
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:0, ...")
+    models: tuple[Model, ...] = Field((), description="what is trained and compared")
+    baseline: str = Field("lightgcn", description="the model that lifts are measured against")
+    evaluation: Evaluation = Evaluation()
+    recommend: Recommend = Recommend()
+    file: Path = Field(Path("run.toml"), description="where this run was read from")
+
+    @model_validator(mode="after")
+    def names_agree(self) -> Run:
+        """Model names are unique; the baseline and every `control_of` are among them."""
+        names = [model.name for model in self.models]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"models: two models are called {name}")
+        referred: list[tuple[str, str | None]] = [
+            ("baseline", self.baseline),
+            ("recommend.model", self.recommend.model),
+        ]
+        referred += [(f"models.{model.name}.control_of", model.control_of) for model in self.models]
+        for where, referred_name in referred:
+            if self.models and referred_name is not None and referred_name not in names:
+                raise ValueError(unknown_name(where, referred_name, names))
+        return self
+
+    def training_of(self, model: Model) -> Training:
+        """The trainer's settings for one model: `[training]` with the model's own keys on top."""
+        return Training.model_validate({**self.training.model_dump(), **model.training})
+
+
+def load_run(file: Path, lake: str | None = None, max_cost_usd: float | None = None) -> Run:
+    """Read a run file. `lake` and `max_cost_usd` override the file's own.
+
+    Raises ConfigError naming the file, the key, and the nearest valid key.
+    """
+    raw = _read_toml(file)
+    folder = file.resolve().parent
+    if lake is not None:
+        raw["lake"] = lake if "://" in lake else str(Path(lake).resolve())
+    if max_cost_usd is not None:
+        raw.setdefault("llm", {})["max_cost_usd"] = max_cost_usd
+    _expand_paths(raw, folder)
+    try:
+        run = Run.model_validate({**raw, "file": file.resolve()})
+        for model in run.models:
+            _training_keys(model)
+            run.training_of(model)
+    except ValidationError as error:
+        raise ConfigError(_explain(file, error)) from None
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from None
+    return run
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{file}: no such run file; infra/runs/sample.toml is one to start from") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise ConfigError(f"{file}: not a TOML file: {error}") from None
+
+
+def _expand_paths(raw: dict[str, Any], folder: Path) -> None:
+    """Make every path of the run file absolute: a run means the same from any working directory."""
+    data, llm = raw.get("data"), raw.get("llm")
+    places: list[tuple[Any, str]] = [(raw, "lake"), (raw, "work"), (data, "path"), (llm, "answers")]
+    for section, key in places:
+        if isinstance(section, dict) and isinstance(section.get(key), str):
+            section[key] = _absolute(section[key], folder)
+
+
+def _absolute(path: str, folder: Path) -> str:
+    path = re.sub(r"\$\{(\w+):-([^}]*)\}", lambda match: os.environ.get(match[1]) or match[2], path)
+    path = os.path.expandvars(path)
+    return path if "://" in path else os.path.normpath(folder / Path(path).expanduser())
+
+
+def _training_keys(model: Model) -> None:
+    for key in model.training:
+        if key not in Training.model_fields:
+            raise ConfigError(unknown_name(f"models.{model.name}.training", key, Training.model_fields))
+
+
+def _explain(file: Path, error: ValidationError) -> str:
+    return "\n".join(f"{file}: {_explain_one(entry)}" for entry in error.errors())
+
+
+def _explain_one(entry: Mapping[str, Any]) -> str:
+    path = [str(part) for part in entry["loc"]]
+    where = ".".join(path)
+    if entry["type"] == "extra_forbidden":
+        fields = _fields_at(path[:-1])
+        return unknown_name(".".join(path[:-1]) or "top level", path[-1], fields)
+    if entry["type"] == "missing":
+        return f"{where}: missing"
+    message = str(entry["msg"]).removeprefix("Value error, ")
+    return f"{where}: {message}, found {entry['input']!r}" if where else message
+
+
+def _fields_at(path: list[str]) -> list[str]:
+    """The keys that are allowed at a path of the run file; list positions are passed over."""
+    section: type[BaseModel] = Run
+    for part in path:
+        if part.isdigit() or part not in section.model_fields:
+            continue
+        inner = _section_in(section.model_fields[part].annotation)
+        if inner is not None:
+            section = inner
+    return [name for name in section.model_fields if name != "file"]
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    """The Section inside an annotation such as `Part | None` or `tuple[Model, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in (Union, UnionType, tuple):
+        return next((found for inner in get_args(annotation) if (found := _section_in(inner))), None)
+    return None
