@@ -1,0 +1,1 @@
+"""Files that run and feed the project: the sample data set and the containers."""

@@ -1,0 +1,1 @@
+"""The sample data set: public-domain books and simulated readers."""
