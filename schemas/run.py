@@ -90,6 +90,13 @@ class Encoder(Section):
     prefix: str = Field("", description="put before every text, e.g. 'passage: '")
     device: str = "auto"
 
+    @property
+    def label(self) -> str:
+        """What a vector's source says of its encoder: the model's name, and all else that changes the vector."""
+        extras = [f"prefix {self.prefix.strip()}"] if self.prefix else []
+        extras += [self.precision] if self.precision != "float32" else []
+        return Path(self.name).name + (f" ({', '.join(extras)})" if extras else "")
+
 
 class Gates(Section):
     """Thresholds of the expectation suites."""

@@ -1,0 +1,89 @@
+"""A real OpenAI-compatible endpoint on a loopback port, in a thread of its own, with faults that a test scripts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from aiohttp import web
+
+ANSWER = '{"summarization": "People who enjoy tests.", "reasoning": "said so"}'
+Respond = Callable[[dict, int], "web.StreamResponse | str"]
+
+
+def chat(text: str = ANSWER, finish_reason: str = "stop", refusal: str | None = None) -> web.Response:
+    message = {"role": "assistant", "content": None if refusal else text, "refusal": refusal}
+    choice = {"index": 0, "message": message, "finish_reason": finish_reason}
+    return web.json_response({"choices": [choice], "usage": {"prompt_tokens": 100, "completion_tokens": 20}})
+
+
+def refuse(status: int, code: str | None = None, message: str = "no", **headers: str) -> web.Response:
+    body = {"error": {"message": message, "code": code, "type": None}}
+    return web.json_response(body, status=status, headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+
+class Endpoint:
+    """`respond(body, attempt)` says what the attempt-th call of a user message gets: a response, `hang` or `reset`."""
+
+    def __init__(self, respond: Respond) -> None:
+        self.respond = respond
+        self.attempts: Counter[str] = Counter()  # by user message
+        self.bodies: list[dict] = []
+        self.authorizations: set[str] = set()
+        self.in_flight = self.most_in_flight = 0
+        self.url = ""
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        body = json.loads(await request.text())
+        self.bodies.append(body)
+        self.authorizations.add(request.headers["authorization"])
+        message = body["messages"][-1]["content"]
+        self.attempts[message] += 1
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            await asyncio.sleep(0.01)
+            said = self.respond(body, self.attempts[message])
+            if said == "hang":
+                await asyncio.sleep(30)
+            if said == "reset":
+                request.transport.abort()
+                return web.Response()
+            return said
+        finally:
+            self.in_flight -= 1
+
+
+@contextmanager
+def endpoint(respond: Respond) -> Iterator[Endpoint]:
+    """Serve until the block ends."""
+    served, loop, ready = Endpoint(respond), asyncio.new_event_loop(), threading.Event()
+
+    async def start() -> web.AppRunner:
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", served.handle)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        served.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+        return runner
+
+    def serve() -> None:
+        runner = loop.run_until_complete(start())
+        ready.set()
+        loop.run_forever()
+        loop.run_until_complete(runner.cleanup())
+        loop.close()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield served
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
