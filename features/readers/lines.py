@@ -1,0 +1,105 @@
+"""UTF-8 text and JSON lines, plain or gzipped, in blocks; what cannot be read is named with byte, line and fix."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NoReturn, cast
+
+import polars as pl
+
+from features.readers.source import Progress, located
+from schemas.errors import DataError
+
+BLOCK = 16 * 2**20  # bytes of text held at once
+BOM = b"\xef\xbb\xbf"
+
+
+def read_json_lines(file: Path, schema: Mapping[str, pl.DataType] | None, progress: Progress | None) -> pl.DataFrame:
+    """JSON lines, parsed in blocks of 16 MiB so that only the columns of `schema` stay in memory (all when None).
+
+    Raises DataError naming file and line.
+    """
+    frames = [pl.DataFrame(schema=schema)]
+    for line, block in text_blocks(file, progress):
+        frames += [_json_block(file, line, block, schema)] if block.strip() else []
+    try:
+        return located(pl.concat(frames, how="diagonal_relaxed"), file)
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"{file}: expected one type per field, found several: {first_line(error)}") from None
+
+
+def text_blocks(file: Path, progress: Progress | None = None) -> Iterator[tuple[int, bytes]]:
+    """Whole lines in blocks of at least 16 MiB, checked to be UTF-8, each with the number of its first line."""
+    line, offset, total = 1, 0, file.stat().st_size if file.exists() else 0
+    with reading(file), file.open("rb") as stored:
+        source = cast(IO[bytes], gzip.GzipFile(fileobj=stored) if file.suffix == ".gz" else stored)
+        while block := source.read(BLOCK) + source.readline():
+            _check_utf8(file, block, line, offset)
+            yield line, block.removeprefix(BOM) if offset == 0 else block
+            line, offset = line + block.count(b"\n"), offset + len(block)
+            if progress:
+                progress(file.name, stored.tell(), total)
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Turns what opening or unpacking a file can raise into a DataError that names it."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise DataError(f"{file}: no such file") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{file}: not a whole gzip file ({error}); fetch it again") from None
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read: {error}") from None
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what polars says; the rest is advice for programmers."""
+    return str(error).strip().split("\n")[0]
+
+
+def _json_block(file: Path, line: int, block: bytes, schema: Mapping[str, pl.DataType] | None) -> pl.DataFrame:
+    try:
+        return pl.read_ndjson(io.BytesIO(block), schema=schema, infer_schema_length=None)
+    except pl.exceptions.PolarsError as error:
+        _name_bad_line(file, line, block)
+        last = line + block.count(b"\n")
+        raise DataError(f"{file}: lines {line} to {last}: expected one type per field: {first_line(error)}") from None
+
+
+def _name_bad_line(file: Path, first: int, block: bytes) -> None:
+    """Looks for the line that is no JSON object; only called when polars has refused the block."""
+    for number, text in enumerate(block.split(b"\n"), start=first):
+        try:
+            value = json.loads(text, parse_constant=_refuse) if text.strip() else {}
+        except ValueError as error:
+            raise DataError(f"{file}: line {number}: not valid JSON ({error}), found {_start(text)}") from None
+        if not isinstance(value, dict):
+            raise DataError(f"{file}: line {number}: expected a JSON object, found {_start(text)}")
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a JSON value, write null")
+
+
+def _check_utf8(file: Path, block: bytes, line: int, offset: int) -> None:
+    try:
+        block.decode("utf-8")
+    except UnicodeDecodeError as error:
+        row, byte = line + block.count(b"\n", 0, error.start), offset + error.start
+        fixed = f"iconv -f latin1 -t utf-8 {file.name} > utf8-{file.name}"
+        found = f"0x{block[error.start]:02x}"
+        raise DataError(
+            f"{file}: line {row}, byte {byte}: expected UTF-8, found {found}; convert the file, for example: {fixed}"
+        ) from None
+
+
+def _start(text: bytes) -> str:
+    return repr(text[:60].decode("utf-8", "replace"))

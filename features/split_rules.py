@@ -1,0 +1,131 @@
+"""The four rules that give interactions their part.
+
+| rule | part |
+|---|---|
+| published | the `split` column; without a valid part, a share `valid` of every user's train rows becomes it |
+| time | the last share `test` of all events, before it a share `valid`; one moment is not cut in two (if there are 3) |
+| ratio | shares of every user's rows, drawn at random |
+| leave_one_out | a user's last event is test, the one before valid; those below `min_interactions` stay in train |
+
+Random choices order rows by a hash of seed, user and item, so they do not depend on the order of the rows. A share of a
+user's rows is rounded up or down at random in proportion (2.3 rows are 3 with probability 0.3), and a user with train
+rows keeps at least one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from features.corpus import PARTS
+from schemas.errors import ConfigError, DataError
+from schemas.run import Split
+
+Parts = NDArray[np.int8]  # [E] index into PARTS
+UInt64 = NDArray[np.uint64]
+
+
+def refuse_empty_parts(part: Parts, split: Split) -> None:
+    """Raises DataError when train, valid or test has no row, with what to change."""
+    for code, name in enumerate(PARTS):
+        if not (part == code).any():
+            raise DataError(
+                f"split.rule = {split.rule}: expected interactions in {name}, found none among {len(part)}; "
+                f"{_ADVICE[split.rule]}"
+            )
+
+
+def _published(rows: pl.DataFrame, split: Split) -> Parts:
+    if "split" not in rows.columns:
+        raise ConfigError(
+            "split.rule = published: the interactions have no split column; use time, ratio or leave_one_out"
+        )
+    codes = {name: code for code, name in enumerate(PARTS)}
+    part = rows["split"].replace_strict(codes, return_dtype=pl.Int8).to_numpy().copy()
+    if not (part == PARTS.index("valid")).any():
+        train = np.flatnonzero(part == PARTS.index("train"))
+        part[train] = _drawn(rows[train], valid=split.valid, test=0.0, seed=split.seed)
+    return part
+
+
+def _by_time(rows: pl.DataFrame, split: Split) -> Parts:
+    if "timestamp" not in rows.columns:
+        raise ConfigError("split.rule = time: the interactions have no timestamps; use ratio or leave_one_out")
+    moments = np.flatnonzero(np.diff(rows["timestamp"].to_numpy())) + 1  # rows at which a later moment begins
+    cuts = moments if len(moments) > 1 else np.arange(1, rows.height)
+    test = _nearest(cuts[1:], rows.height * (1 - split.test))
+    valid = _nearest(cuts[cuts < test], rows.height * (1 - split.test - split.valid))
+    row = np.arange(rows.height)
+    return ((row >= valid).astype(np.int8) + (row >= test)).astype(np.int8)
+
+
+def _ratio(rows: pl.DataFrame, split: Split) -> Parts:
+    return _drawn(rows, split.valid, split.test, split.seed)
+
+
+def _leave_one_out(rows: pl.DataFrame, split: Split) -> Parts:
+    last = pl.int_range(pl.len()).reverse().over("user_id")  # 0 for a user's last row; rows are in order
+    held = pl.when(pl.len().over("user_id") < split.min_interactions).then(0).otherwise(pl.max_horizontal(2 - last, 0))
+    return rows.select(held.cast(pl.Int8)).to_series().to_numpy()
+
+
+def _drawn(rows: pl.DataFrame, valid: float, test: float, seed: int) -> Parts:
+    """[E] parts: shares of every user's rows, drawn by hash, whatever order the rows come in."""
+    user, item = _id_hash(rows["user_id"]), _id_hash(rows["item_id"])
+    start = _mixed(user ^ np.uint64(seed % 2**64))  # [E] one random number per user and seed
+    frame = rows.select(
+        "user_id",
+        draw=pl.Series(_mixed(start ^ item)),
+        for_test=pl.Series(_unit(_mixed(start ^ np.uint64(1)))),
+        for_valid=pl.Series(_unit(_mixed(start ^ np.uint64(2)))),
+    )
+    count = pl.len().over("user_id").cast(pl.Int64)
+    rank = pl.col("draw").rank("ordinal").over("user_id").cast(pl.Int64)  # from 1
+    tests = pl.min_horizontal((count * test + pl.col("for_test")).floor().cast(pl.Int64), count - 1)
+    valids = pl.min_horizontal((count * valid + pl.col("for_valid")).floor().cast(pl.Int64), count - 1 - tests)
+    part = pl.when(rank <= tests).then(2).when(rank <= tests + valids).then(1).otherwise(0)
+    return frame.select(part.cast(pl.Int8)).to_series().to_numpy()
+
+
+def _id_hash(ids: pl.Series) -> UInt64:
+    """[E] a hash per id that is the same in every version of every library."""
+    names = ids.unique()
+    digests = b"".join(hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names)
+    hashes = pl.DataFrame({"id": names, "hash": np.frombuffer(digests, dtype="<u8").astype(np.uint64)})
+    return pl.DataFrame({"id": ids}).join(hashes, on="id", how="left", maintain_order="left")["hash"].to_numpy()
+
+
+def _mixed(x: UInt64) -> UInt64:
+    """The finaliser of SplitMix64 (Steele et al., OOPSLA 2014): nearby inputs give unrelated outputs."""
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def _unit(x: UInt64) -> NDArray[np.float64]:
+    """Random bits as a number in [0, 1)."""
+    return (x >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def _nearest(cuts: NDArray[np.int64], wanted: float) -> int:
+    return int(cuts[np.abs(cuts - wanted).argmin()]) if len(cuts) else 0
+
+
+_ADVICE = {
+    "published": "check the split column, or raise split.valid where a valid part is cut from train",
+    "time": "there are too few events; raise split.valid and split.test, or use another rule",
+    "ratio": "raise split.valid and split.test, or use another rule",
+    "leave_one_out": "too few users have split.min_interactions; lower it, or use another rule",
+}
+
+RULES: dict[str, Callable[[pl.DataFrame, Split], Parts]] = {
+    "published": _published,
+    "time": _by_time,
+    "ratio": _ratio,
+    "leave_one_out": _leave_one_out,
+}

@@ -1,0 +1,115 @@
+"""Interactions into train, valid and test by one of four rules, under a split id that is a hash of data and rule."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from features.corpus import PARTS
+from features.split_rules import RULES, refuse_empty_parts
+from schemas.errors import ConfigError, DataError
+from schemas.records import canonical
+from schemas.run import Split
+
+HASHED_ROWS = 1_000_000  # rows turned into text at once for the split id
+
+
+def make_splits(interactions: pl.DataFrame, split: Split, until: int | None = None) -> pl.DataFrame:
+    """Give every interaction its part.
+
+    `interactions`: user_id and item_id (String, each pair once), optional timestamp (unix seconds), position (order
+    within the user), split (train, valid, test), review. Events at or after `until` (unix seconds) do not exist; a
+    source without timestamps knows no time, so there `until` changes nothing.
+
+    Returns user_id, item_id, time (Int64, null without timestamps), order (Int64, 0..E-1: by timestamp, then position,
+    then input row), weight (Float32, 1), part, split_id (16 hex digits), and review where there is one. The rules are
+    the table of `features.split_rules`.
+
+    The split id covers every user, item, time (or position) and part, and all settings of `split`. It does not depend
+    on the order of the rows, except where that order is all that says which of two events came last.
+
+    Raises ConfigError when the rule needs a column that the source does not have, DataError when a part is empty.
+    """
+    if split.valid + split.test >= 1 and split.rule in ("time", "ratio"):
+        raise ConfigError(f"split.valid + split.test: expected less than 1, found {split.valid} + {split.test}")
+    rows = _ordered(_before(interactions, until))
+    part = RULES[split.rule](rows, split)
+    refuse_empty_parts(part, split)
+    rows = rows.with_columns(pl.Series("part", np.array(PARTS)[part], dtype=pl.String))
+    time = pl.col("timestamp") if "timestamp" in rows.columns else pl.lit(None)
+    return rows.select(
+        "user_id",
+        "item_id",
+        time.cast(pl.Int64).alias("time"),
+        "order",
+        pl.lit(1.0, dtype=pl.Float32).alias("weight"),
+        "part",
+        pl.lit(_split_id(rows, split)).alias("split_id"),
+        *[name for name in ("review",) if name in rows.columns],
+    )
+
+
+def k_core(interactions: pl.DataFrame, k: int) -> pl.DataFrame:
+    """The largest set of rows in which every user and every item has at least `k`, in the order given."""
+    height = -1
+    while height != interactions.height:
+        height = interactions.height
+        for side in ("user_id", "item_id"):
+            enough = interactions.group_by(side).len().filter(pl.col("len") >= k)
+            interactions = interactions.join(enough, on=side, how="semi", maintain_order="left")
+    return interactions
+
+
+def split_summary(splits: pl.DataFrame) -> dict[str, Any]:
+    """Counts of a split: users, items, interactions per part, and the users and items that have no train row."""
+    train = splits.filter(pl.col("part") == "train")
+    counts = dict(splits.group_by("part").len().rows())
+    users, items = splits["user_id"].n_unique(), splits["item_id"].n_unique()
+    return {
+        "split_id": splits["split_id"].first(),
+        "users": users,
+        "items": items,
+        "interactions": {part: counts.get(part, 0) for part in PARTS},
+        "users_without_train": users - train["user_id"].n_unique(),
+        "items_without_train": items - train["item_id"].n_unique(),
+    }
+
+
+def _before(interactions: pl.DataFrame, until: int | None) -> pl.DataFrame:
+    if until is None or "timestamp" not in interactions.columns:
+        return interactions
+    rows = interactions.filter(pl.col("timestamp") < until)
+    if rows.is_empty():
+        first = interactions.select(pl.col("timestamp").min()).item()
+        found = "no events" if first is None else f"the first one at {_date(first)}"
+        raise DataError(f"interactions: expected events before {_date(until)}, found {found}; use a later date")
+    return rows
+
+
+def _date(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _ordered(interactions: pl.DataFrame) -> pl.DataFrame:
+    """Rows in the global order, numbered in the column `order`."""
+    keys = [name for name in ("timestamp", "position") if name in interactions.columns]
+    rows = interactions.sort(keys, maintain_order=True) if keys else interactions
+    return rows.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("order"))
+
+
+def _split_id(rows: pl.DataFrame, split: Split) -> str:
+    """16 hex digits of sha256 over the settings and the rows sorted by user and item."""
+    given: list[str] = ["timestamp", "position"]
+    when = [name for name in given if name in rows.columns][:1]
+    if not when and split.rule == "leave_one_out":
+        rows, when = rows.with_columns(rank=pl.int_range(pl.len()).over("user_id")), ["rank"]
+    columns = ["user_id", "item_id", *when, "part"]
+    content = rows.select(columns).sort("user_id", "item_id", *columns[2:])
+    digest = hashlib.sha256(canonical({"split": split.model_dump(), "columns": columns, "rows": rows.height}).encode())
+    for part in content.iter_slices(HASHED_ROWS):
+        digest.update(part.write_csv(include_header=False, quote_style="non_numeric").encode())
+    return digest.hexdigest()[:16]
