@@ -1,0 +1,63 @@
+"""What the charts of the page show, worked out from the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+from pipelines.report.charts import Curve, curve_chart, finite, lift_chart, limits_of
+from pipelines.report.sections import Row, drawable, metric_name, ordered, rank, rows
+
+
+class Panel(NamedTuple):
+    """Training of one model."""
+
+    name: str
+    runs: list[Row]  # one per seed
+    seconds: float | None  # mean over seeds
+    chart: Markup
+
+
+def lifts(report: Row, metric: str) -> Markup | None:
+    """The lift chart in one metric, models in the table's order; None where nothing can be drawn."""
+    baseline = report.get("baseline")
+    controls = {row["name"] for row in ordered(report) if row.get("control_of")}
+    chosen = [row for row in drawable(report) if (row.get("metric"), row.get("baseline")) == (metric, baseline)]
+    if not chosen:
+        return None
+    words = "; ".join(
+        f"{row['name']} {row['difference']:+.4f}, from {row['low']:+.4f} to {row['high']:+.4f}" for row in chosen
+    )
+    axis = f"difference in {metric_name(metric)} from {baseline}"
+    return lift_chart(chosen, controls, axis, f"Lift with 95 % intervals, {axis}: {words}")
+
+
+def panels(report: Row) -> list[Panel]:
+    """A training curve per model, in the table's order; a model without epochs, such as popularity, has none."""
+    order = [row["name"] for row in ordered(report)]
+    runs: dict[str, list[Row]] = {}
+    for run in rows(report, "models"):
+        if run.get("name") and _curve(run):
+            runs.setdefault(run["name"], []).append(run)
+    curves = {name: [curve for run in group if (curve := _curve(run))] for name, group in runs.items()}
+    reference = _mean(max(curve.values) for curve in curves.get(str(report.get("baseline")), []))
+    limits = limits_of([curve for group in curves.values() for curve in group], reference)
+    metric = metric_name(str(report.get("selection") or "recall@20"))
+    bests = {name: ", ".join(f"{max(curve.values):.4f}" for curve in group) for name, group in curves.items()}
+    labels = {name: f"{name}: validation {metric} by epoch, a line per seed; best {bests[name]}" for name in curves}
+    names = sorted(runs, key=lambda name: rank(name, order))
+    drawn = {name: curve_chart(curves[name], limits, reference, "epoch", labels[name]) for name in names}
+    return [Panel(name, runs[name], _mean(run.get("seconds") for run in runs[name]), drawn[name]) for name in names]
+
+
+def _curve(run: Row) -> Curve | None:
+    points = [(entry.get("epoch"), entry.get("valid")) for entry in run.get("history") or []]
+    drawn = [(float(epoch), float(value)) for epoch, value in points if finite(epoch) and finite(value)]
+    return Curve(*(list(column) for column in zip(*drawn, strict=True))) if drawn else None
+
+
+def _mean(values: Iterable[object]) -> float | None:
+    numbers = [value for value in values if finite(value)]
+    return sum(numbers) / len(numbers) if numbers else None
