@@ -1,0 +1,94 @@
+"""Full ranking in chunks: the whole catalogue is scored, what a user already has is masked, the first k stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from torch import Tensor
+
+from evaluation.recommendations import Recommendations
+from schemas.errors import DataError
+
+Int64 = NDArray[np.int64]
+SCORES_AT_ONCE = 2**25  # 128 MiB of float32 scores
+
+
+class Ranks(Protocol):
+    """Anything that recommends: what the judge needs of a recommender."""
+
+    def recommend(self, users: Int64, k: int, seen: csr_matrix | None = None) -> Recommendations:
+        """Give every user the first k items that are not in his row of `seen`."""
+        ...
+
+
+def rank(recommender: Ranks, users: Int64, k: int, seen: csr_matrix, chunk: int = 8192) -> Recommendations:
+    """Ask for `chunk` users at a time, so that memory does not grow with the number of users."""
+    parts = [recommender.recommend(users[rows], k, seen) for rows in chunks(len(users), chunk)]
+    return join(parts, k)
+
+
+def rank_vectors(
+    user: Tensor, item: Tensor, users: Int64, k: int, seen: csr_matrix, scores_at_once: int = SCORES_AT_ONCE
+) -> Recommendations:
+    """Rank by inner product, on the device of the vectors.
+
+    `user` [U, d] and `item` [I, d] float32; `users` [B] rows of `user`; `seen` [U, I] is masked.
+    `scores_at_once` bounds memory.
+    """
+    parts = []
+    for rows in chunks(len(users), max(1, scores_at_once // len(item))):
+        index = torch.from_numpy(users[rows]).to(user.device)
+        parts.append(top_k(user[index] @ item.T, users[rows], seen, k))
+    return join(parts, k)
+
+
+def top_k(scores: Tensor, users: Int64, seen: csr_matrix | None, k: int) -> Recommendations:
+    """Take the k best items of every row of `scores` [B, I], which is overwritten where `seen` masks.
+
+    `seen`: [U, I] with sorted rows, indexed by `users` [B]. Rows with fewer than k items left are padded with -1 and
+    -inf. Raises DataError on NaN scores, which would come out on top.
+    """
+    if seen is not None:
+        row, column = entries(seen, users)
+        scores[torch.from_numpy(row).to(scores.device), torch.from_numpy(column).to(scores.device)] = -torch.inf
+    best, item = scores.topk(min(k, scores.shape[1]), dim=1)  # [B, k] each, NaN counts as largest
+    if best[:, :1].isnan().any():
+        raise DataError("scores: expected numbers, found NaN; the model's vectors are not finite")
+    item = item.masked_fill(best == -torch.inf, -1)
+    return _pad(Recommendations(users, item.cpu().numpy(), best.float().cpu().numpy()), k)
+
+
+def entries(matrix: csr_matrix, users: Int64) -> tuple[Int64, Int64]:
+    """Positions of the entries of some rows of a CSR matrix: number within `users` [M], and column [M]."""
+    begin = matrix.indptr[users].astype(np.int64)
+    count = matrix.indptr[users + 1].astype(np.int64) - begin
+    row = np.repeat(np.arange(len(users), dtype=np.int64), count)
+    first = np.repeat(begin - (np.cumsum(count) - count), count)  # place of a row's first entry, less those before it
+    return row, matrix.indices[first + np.arange(len(row), dtype=np.int64)].astype(np.int64)
+
+
+def chunks(total: int, size: int) -> Iterator[slice]:
+    """Consecutive slices of at most `size` that cover `total`."""
+    return (slice(start, start + size) for start in range(0, total, size))
+
+
+def join(parts: list[Recommendations], k: int) -> Recommendations:
+    """Recommendations of several groups of users as one; of nobody where there are no parts."""
+    if not parts:
+        return Recommendations(np.zeros(0, np.int64), np.zeros((0, k), np.int64), np.zeros((0, k), np.float32))
+    return Recommendations(
+        np.concatenate([part.user for part in parts]),
+        np.concatenate([part.item for part in parts]),
+        np.concatenate([part.score for part in parts]),
+    )
+
+
+def _pad(recommended: Recommendations, k: int) -> Recommendations:
+    missing = ((0, 0), (0, k - recommended.item.shape[1]))
+    item = np.pad(recommended.item, missing, constant_values=-1)
+    return Recommendations(recommended.user, item, np.pad(recommended.score, missing, constant_values=-np.inf))

@@ -1,0 +1,93 @@
+"""Writing Delta tables: one commit per night, empty ones included, flushed to disk (delta-rs calls no fsync itself)."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from urllib.parse import unquote
+from uuid import uuid4
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import DeltaTable, write_deltalake
+from deltalake.fs import DeltaStorageHandler
+from deltalake.transaction import AddAction
+from pyarrow.fs import PyFileSystem
+
+PARTITION = "ds"
+# Old versions stay readable for a year; delta's own default forgets log entries after 30 days.
+SETTINGS: dict[str, str | None] = {"delta.logRetentionDuration": "interval 365 days"}
+
+
+def write_night(uri: str, rows: pl.DataFrame, ds: str) -> None:
+    """Replace one night of the table by `rows`, in one commit; makes the table, and adds columns it does not have."""
+    rows = rows.with_columns(pl.lit(ds).alias(PARTITION))
+    if not rows.height:
+        _write_empty_night(uri, rows, ds)
+        return
+    where = f"{PARTITION} = '{ds}'"
+    write_deltalake(
+        uri,
+        _arrow(rows),
+        mode="overwrite",
+        predicate=where,
+        partition_by=[PARTITION],
+        schema_mode="merge",
+        configuration=SETTINGS,
+    )
+
+
+def write_rows(uri: str, rows: pl.DataFrame, partition_by: list[str] | None = None) -> None:
+    """Append rows in one commit; makes the table, and adds columns it does not have."""
+    write_deltalake(
+        uri, _arrow(rows), mode="append", partition_by=partition_by, schema_mode="merge", configuration=SETTINGS
+    )
+
+
+def nights(table: DeltaTable) -> list[str]:
+    """The partitions of a table, oldest first; a night without rows is among them."""
+    return sorted(str(row[PARTITION]) for row in table.partitions() if PARTITION in row)
+
+
+def sync_commits(table: Path, first: int, last: int) -> None:
+    """Flush to disk what commits `first` to `last` added to a local table: data files, log entries, folders."""
+    log = table / "_delta_log"
+    entries = [log / f"{version:020}.json" for version in range(first, last + 1)]
+    files = [path for entry in entries for path in _added(table, entry)]
+    for path in [*files, *entries]:
+        _sync(path)
+    for folder in sorted({path.parent for path in files} | {log, table, table.parent}):
+        _sync(folder)
+
+
+def _write_empty_night(uri: str, rows: pl.DataFrame, ds: str) -> None:
+    """A night without rows is a file without rows: Delta knows a partition by its files alone."""
+    if not DeltaTable.is_deltatable(uri) or not set(rows.columns) <= {f.name for f in DeltaTable(uri).schema().fields}:
+        write_rows(uri, rows, partition_by=[PARTITION])  # no rows: makes the table or adds the columns
+    files = PyFileSystem(DeltaStorageHandler(uri))
+    path = f"{PARTITION}={ds}/part-00000-{uuid4()}.parquet"
+    pq.write_table(_arrow(rows.drop(PARTITION)), path, filesystem=files)
+    size = files.get_file_info(path).size
+    add = AddAction(path, size, {PARTITION: ds}, int(time.time() * 1000), True, json.dumps({"numRecords": 0}))
+    live = DeltaTable(uri)
+    live.create_write_transaction([add], "overwrite", live.schema(), [PARTITION], [(PARTITION, "=", ds)])
+
+
+def _arrow(rows: pl.DataFrame) -> pa.Table:
+    return rows.to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
+def _added(table: Path, entry: Path) -> list[Path]:
+    actions = [json.loads(line) for line in entry.read_text(encoding="utf-8").splitlines()]
+    return [table / unquote(action["add"]["path"]) for action in actions if "add" in action]
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,94 @@
+"""What the expectation suites judge: columns computed from profiles and embeddings, one row each as in the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+ENTITY = ["kind", "id", "recipe"]
+
+
+def against_asked(profiles: pl.DataFrame, asked: pl.DataFrame) -> pl.DataFrame:
+    """The profiles, and a row without a text for every user or item that was asked and has none.
+
+    `asked`: kind, id, recipe, and optionally key and `answer_ok`: true where the answer could be read, false where it
+    could not, null where none came.
+    """
+    missing = asked.join(profiles, on=ENTITY, how="anti").unique(ENTITY, maintain_order=True)
+    if "answer_ok" in asked.columns and "answer_ok" not in profiles.columns:
+        read = asked.select(*ENTITY, "answer_ok").unique(ENTITY, maintain_order=True)
+        profiles = profiles.join(read, on=ENTITY, how="left", maintain_order="left")
+    return pl.concat([profiles.with_columns(asked_only=False), missing.with_columns(asked_only=True)], how="diagonal")
+
+
+def measure_profiles(frame: pl.DataFrame) -> pl.DataFrame:
+    """Profiles as the suite judges them: kind, id, recipe, field, key and the measured columns.
+
+    item_coverage, user_coverage: share of the recipe's entities that have a text; 1 on rows of the other kind.
+    shared_text: the text stands under another id of the recipe's field as well. answer_ok, blank, characters (int64).
+    Rows that `against_asked` added count for coverage and answers only.
+    """
+    frame = _with_column(_with_column(frame, "asked_only", False), "answer_ok", None)
+    text, written = pl.col("text").str.strip_chars(), ~pl.col("asked_only")
+    characters = text.str.len_chars().fill_null(0).cast(pl.Int64)
+    ids_of_text = pl.col("id").n_unique().over("kind", "recipe", "field", text.str.to_lowercase())
+    return frame.select(
+        *ENTITY,
+        "field",
+        pl.when(written).then("key").otherwise(pl.lit("asked")).alias("key"),
+        _coverage("item", characters > 0),
+        _coverage("user", characters > 0),
+        "answer_ok",
+        pl.when(written).then(characters == 0).alias("blank"),
+        pl.when(written).then(characters).alias("characters"),
+        pl.when(written & (characters > 0)).then(ids_of_text > 1).alias("shared_text"),
+    )
+
+
+def measure_embeddings(frame: pl.DataFrame) -> pl.DataFrame:
+    """Embeddings as the suite judges them: kind, id, source, text_hash and the measured columns.
+
+    dimension (int64), other_dimension (not the table's most common one), finite, norm_error (|L2 norm - 1|, float64).
+    shared_vector: another text of the same source has exactly this vector.
+    """
+    lengths, norms = frame["vector"].list.len().cast(pl.Int64), _norms(frame["vector"])
+    measured = frame.select("kind", "id", "source", "text_hash").with_columns(
+        lengths.alias("dimension"),
+        (pl.lit(lengths) != pl.lit(lengths).drop_nulls().mode().min()).alias("other_dimension"),
+        pl.Series("finite", np.isfinite(norms)),
+        pl.Series("norm_error", np.abs(norms - 1.0)),
+        pl.Series("bytes", _bytes(frame["vector"]), dtype=pl.Binary),
+    )
+    texts_of_vector = pl.col("text_hash").n_unique().over("kind", "source", "bytes")
+    return measured.with_columns((texts_of_vector > 1).alias("shared_vector")).drop("bytes")
+
+
+MEASURES: Mapping[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
+    "profiles": measure_profiles,
+    "embeddings": measure_embeddings,
+}
+
+
+def _with_column(frame: pl.DataFrame, name: str, value: bool | None) -> pl.DataFrame:
+    return frame if name in frame.columns else frame.with_columns(pl.lit(value, dtype=pl.Boolean).alias(name))
+
+
+def _coverage(kind: str, has_text: pl.Expr) -> pl.Expr:
+    covered = pl.col("id").filter(has_text).n_unique().over("kind", "recipe")
+    asked = pl.col("id").n_unique().over("kind", "recipe")
+    return pl.when(pl.col("kind") == kind).then(covered / asked).otherwise(1.0).alias(f"{kind}_coverage")
+
+
+def _norms(vectors: pl.Series) -> NDArray[np.float64]:
+    """[N] L2 norms in float64; NaN or infinity where a value is, NaN where there is no vector."""
+    norms = [
+        np.nan if vector is None else float(np.linalg.norm(vector.to_numpy().astype(np.float64))) for vector in vectors
+    ]
+    return np.array(norms, dtype=np.float64)
+
+
+def _bytes(vectors: pl.Series) -> list[bytes | None]:
+    return [None if vector is None else vector.to_numpy().tobytes() for vector in vectors]

@@ -1,0 +1,1 @@
+"""PyG backbones, losses, objectives, samplers and the trainer."""

@@ -1,0 +1,43 @@
+"""What a backbone is: the vectors that nodes start from, and how the graph changes them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from graph_models.dataset import GraphDataset
+from graph_models.losses import unit_rows
+
+Count = Annotated[int, Field(ge=0)]
+Size = Annotated[int, Field(gt=0)]
+
+
+class Backbone(nn.Module, ABC):
+    """A model of the nodes of a graph. The constructor takes the graph, then its options as keyword-only parameters."""
+
+    source: ClassVar[str]  # the paper
+    needs_text: ClassVar[bool] = False  # whether the graph must have x_user and x_item
+    dim: int  # d of the propagated vectors
+    cosine: bool = False  # whether a score is the cosine, not the inner product, of two propagated vectors
+
+    @abstractmethod
+    def inputs(self) -> Tensor:
+        """Give the layer-0 vectors of all nodes, users first: [U+I, d]."""
+
+    @abstractmethod
+    def propagate(self, x: Tensor, graph: GraphDataset) -> Tensor:
+        """Give the final vectors [U+I, d] of layer-0 vectors x [U+I, d]."""
+
+    def scored(self, z: Tensor) -> Tensor:
+        """Scale final vectors [U+I, d] so that the score of a pair is their inner product."""
+        return unit_rows(z) if self.cosine else z
+
+    @torch.no_grad()
+    def vectors(self, graph: GraphDataset) -> tuple[Tensor, Tensor]:
+        """Compute what is served: user [U, d] and item [I, d], whose inner product is the score."""
+        z = self.scored(self.propagate(self.inputs(), graph))
+        return z[: graph.num_users], z[graph.num_users :]

@@ -1,0 +1,129 @@
+"""What a graph model trains on: normalised adjacency, train edges, and text vectors with their presence."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from torch import Tensor
+
+from features.corpus import Part
+from features.table import FeatureTable, mean_of_train_items
+from schemas.errors import DataError
+
+
+@dataclass(frozen=True)
+class GraphDataset:
+    """Users and items on one index of nodes: user u is node u, item i is node num_users + i."""
+
+    num_users: int
+    num_items: int
+    adjacency: Tensor  # sparse CSR float32 [N, N]: D^-1/2 A D^-1/2 of the train graph, no self loops, int32 indices
+    seen: csr_matrix  # bool [U, I]: train interactions, duplicates merged, columns sorted in each row
+    x_user: Tensor | None = None  # float32 [U, D]
+    x_item: Tensor | None = None  # float32 [I, D]
+    present_user: Tensor | None = None  # bool [U]: whether the row is a vector; else it is zero
+    present_item: Tensor | None = None  # bool [I]
+
+    @property
+    def device(self) -> torch.device:
+        return self.adjacency.device
+
+    def to(self, device: torch.device) -> GraphDataset:
+        """Copy every tensor to a device; `seen` stays in main memory, where the sampler works."""
+        return replace(
+            self,
+            adjacency=self.adjacency.to(device),
+            x_user=_move(self.x_user, device),
+            x_item=_move(self.x_item, device),
+            present_user=_move(self.present_user, device),
+            present_item=_move(self.present_item, device),
+        )
+
+    def fingerprint(self) -> str:
+        """Hash the edges and the text: equal fingerprints train equal models."""
+        digest = hashlib.sha256(f"{self.num_users} {self.num_items}".encode())
+        for array in (self.seen.indptr, self.seen.indices):
+            digest.update(array.astype(np.int64).tobytes())
+        for tensor in (self.x_user, self.x_item, self.present_user, self.present_item):
+            digest.update(b"none" if tensor is None else tensor.cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+
+def make_dataset(train: Part, features: Mapping[str, FeatureTable] | None = None) -> GraphDataset:
+    """Build the graph of the train part.
+
+    `features`: tables `item` and `user`; without a user table, a user is the mean of his train items. Raises DataError
+    on an empty train part, on a table whose rows are not the corpus's, and on text vectors of different dimensions.
+    """
+    if not len(train):
+        raise DataError("train: expected at least one interaction, found none")
+    seen = train.by_user
+    seen.sort_indices()
+    graph = GraphDataset(train.num_users, train.num_items, normalised_adjacency(seen), seen)
+    return graph if not features else _with_text(graph, train, features)
+
+
+def normalised_adjacency(by_user: csr_matrix) -> Tensor:
+    """D^-1/2 [[0, R], [R', 0]] D^-1/2 of R [U, I] as sparse CSR [U+I, U+I]; isolated nodes have empty rows."""
+    users, items = by_user.shape
+    by_item = csr_matrix(by_user.T)
+    by_item.sort_indices()
+    degree = np.concatenate([np.diff(by_user.indptr), np.diff(by_item.indptr)])
+    scale = np.zeros(users + items, dtype=np.float32)
+    np.power(degree, -0.5, out=scale, where=degree > 0)
+    row = np.concatenate([[0], np.cumsum(degree)])
+    column = np.concatenate([by_user.indices + users, by_item.indices])
+    value = np.repeat(scale, degree) * scale[column]
+    return _sparse_csr(row, column, value.astype(np.float32))
+
+
+def _sparse_csr(row: NDArray[np.int64], column: NDArray[np.int32], value: NDArray[np.float32]) -> Tensor:
+    """Indices are int32, which MKL multiplies without converting them, as long as they fit."""
+    index = np.int32 if len(column) < 2**31 else np.int64
+    nodes = len(row) - 1
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
+        return torch.sparse_csr_tensor(
+            torch.from_numpy(row.astype(index)),
+            torch.from_numpy(column.astype(index)),
+            torch.from_numpy(value),
+            (nodes, nodes),
+            check_invariants=True,
+        )
+
+
+def _with_text(graph: GraphDataset, train: Part, features: Mapping[str, FeatureTable]) -> GraphDataset:
+    if "item" not in features:
+        raise DataError(f"features: expected a table called item, found {', '.join(sorted(features))}")
+    item = features["item"]
+    _check_rows(item, graph.num_items)
+    user = features.get("user") or mean_of_train_items(item, train)
+    _check_rows(user, graph.num_users)
+    if user.x.shape[1] != item.x.shape[1]:
+        raise DataError(
+            f"features: expected one dimension, found {user.x.shape[1]} ({user.source}) and"
+            f" {item.x.shape[1]} ({item.source}); use one encoder for both"
+        )
+    return replace(
+        graph,
+        x_user=torch.from_numpy(user.x),
+        x_item=torch.from_numpy(item.x),
+        present_user=torch.from_numpy(user.present),
+        present_item=torch.from_numpy(item.present),
+    )
+
+
+def _move(tensor: Tensor | None, device: torch.device) -> Tensor | None:
+    return None if tensor is None else tensor.to(device)
+
+
+def _check_rows(table: FeatureTable, nodes: int) -> None:
+    if len(table.x) != nodes:
+        raise DataError(f"features: {table.source}: expected {nodes} {table.kind} rows, found {len(table.x)}")

@@ -1,0 +1,83 @@
+"""A backbone and its objectives as one module, whose loss is an addition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from graph_models.backbones import BACKBONES
+from graph_models.backbones.base import Backbone
+from graph_models.dataset import GraphDataset
+from graph_models.losses import batch_l2, bpr, sampled_infonce
+from graph_models.objectives import OBJECTIVES
+from graph_models.objectives.base import Objective
+from graph_models.options import check_options
+from graph_models.sampler import Batch
+from schemas import run
+from schemas.errors import ConfigError, unknown_name
+
+
+class GraphModel(nn.Module):
+    """One backbone and any number of weighted objectives by name."""
+
+    def __init__(self, backbone: Backbone, objectives: dict[str, tuple[float, Objective]] | None = None) -> None:
+        super().__init__()
+        objectives = objectives or {}
+        self.backbone = backbone
+        self.objectives = nn.ModuleDict({name: objective for name, (_, objective) in objectives.items()})
+        self.weights = {name: weight for name, (weight, _) in objectives.items()}
+
+    def losses(self, graph: GraphDataset, batch: Batch, settings: run.Training) -> dict[str, Tensor]:
+        """Give the parts of the loss, weighted, by name: the ranking loss, `l2`, and each objective."""
+        x = self.backbone.inputs()  # [U+I, d]
+        z = self.backbone.propagate(x, graph)
+        parts: dict[str, Tensor] = {settings.loss: self._ranking(z, graph, batch, settings)}
+        if settings.l2:
+            nodes = (batch.user, batch.positive + graph.num_users, batch.negative + graph.num_users)
+            parts["l2"] = settings.l2 * batch_l2(*(x.index_select(0, each) for each in nodes))
+        for name, objective in self.objectives.items():
+            parts[name] = self.weights[name] * objective(z, batch)
+        return parts
+
+    def _ranking(self, z: Tensor, graph: GraphDataset, batch: Batch, settings: run.Training) -> Tensor:
+        z = self.backbone.scored(z)
+        anchor = z.index_select(0, batch.user)  # [B, d]; its backward is faster than that of z[batch.user]
+        positive = (anchor * z.index_select(0, batch.positive + graph.num_users)).sum(dim=1)
+        other = z.index_select(0, batch.negative + graph.num_users)  # [B, d] or [S, d]
+        if batch.masked is None:
+            return bpr(positive, (anchor * other).sum(dim=1))
+        negative = anchor @ other.T  # [B, S]
+        negative[batch.masked[0], batch.masked[1]] = -torch.inf
+        return sampled_infonce(positive, negative, settings.temperature)
+
+
+def build_model(graph: GraphDataset, backbone: run.Part, objectives: Sequence[run.Objective] = ()) -> GraphModel:
+    """Build what a run file describes. Parameters are drawn from torch's current seed."""
+    check_parts(backbone, objectives, "models")
+    built = BACKBONES[backbone.name](graph, **backbone.options)
+    extra = {each.name: (each.weight, OBJECTIVES[each.name](graph, built.dim, **each.options)) for each in objectives}
+    return GraphModel(built, extra)
+
+
+def check_parts(backbone: run.Part, objectives: Sequence[run.Objective], where: str) -> None:
+    """Refuse an unknown backbone, objective or option, and an objective given twice, without building anything.
+
+    Raises ConfigError.
+    """
+    if backbone.name not in BACKBONES:
+        raise ConfigError(unknown_name(f"{where}.backbone.name", backbone.name, BACKBONES))
+    check_options(BACKBONES[backbone.name], backbone.options, f"{where}.backbone.options")
+    for objective in objectives:
+        if objective.name not in OBJECTIVES:
+            raise ConfigError(unknown_name(f"{where}.objectives.name", objective.name, OBJECTIVES))
+        check_options(OBJECTIVES[objective.name], objective.options, f"{where}.objectives.{objective.name}.options")
+    names = [objective.name for objective in objectives]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"{where}.objectives: expected each objective once, found {', '.join(names)}")
+
+
+def needs_text(backbone: run.Part, objectives: Sequence[run.Objective]) -> bool:
+    """Whether any part of a checked model reads text vectors."""
+    return BACKBONES[backbone.name].needs_text or any(OBJECTIVES[each.name].needs_text for each in objectives)

@@ -1,0 +1,119 @@
+"""RLMRec-Con: pull node vectors towards a projection of their profile's text vector (arXiv 2310.15950, section 4)."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from graph_models.backbones.base import Size
+from graph_models.dataset import GraphDataset
+from graph_models.losses import unit_rows
+from graph_models.objectives.base import Objective
+from graph_models.sampler import Batch
+from graph_models.tower import text_tower
+from schemas.errors import DataError
+
+ROWS_AT_ONCE = 1024
+KEPT_LOGITS = 2**22  # 16 MiB; more than that is computed twice rather than kept for backward
+
+
+class RLMRecCon(Objective):
+    """Three InfoNCE terms, of the batch's users, positive items and sampled negative items.
+
+    Each is the mean over anchors a (a node's propagated vector) of -cos(a, p) / t + log sum_c exp(cos(a, c) / t), where
+    p is the projected text of the anchor and c runs over the candidates. `negatives` chooses the candidates:
+
+    - in_batch: the texts of the term's distinct nodes; a node stands once, so none is its own negative. At most
+      `anchors` distinct nodes a term, drawn anew each step, bound time and memory.
+    - reference: the published code. Users against all users' texts, items against the batch's, repetitions kept.
+    - all: every node against all texts of its kind.
+
+    Nodes without text are neither anchors nor candidates. A term without any anchor is zero.
+    """
+
+    source: ClassVar[str] = "Ren et al., WWW 2024, arXiv 2310.15950"
+    needs_text: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        graph: GraphDataset,
+        dim: int,
+        *,
+        temperature: Annotated[float, Field(gt=0)] = 0.2,
+        negatives: Literal["in_batch", "reference", "all"] = "in_batch",
+        anchors: Size = 1024,
+    ) -> None:
+        super().__init__()
+        self.user_text, self.item_text = (
+            _rows(graph.x_user, graph.present_user),
+            _rows(graph.x_item, graph.present_item),
+        )
+        self.num_users, self.temperature, self.negatives, self.anchors = (
+            graph.num_users,
+            temperature,
+            negatives,
+            anchors,
+        )
+        width = self.user_text.x.shape[1]
+        self.tower = text_tower(width, (width + dim) // 2, dim)
+
+    def forward(self, z: Tensor, batch: Batch) -> Tensor:
+        user, item = z[: self.num_users], z[self.num_users :]
+        return (
+            self._term(user, self.user_text, batch.user, self.negatives != "in_batch")
+            + self._term(item, self.item_text, batch.positive, self.negatives == "all")
+            + self._term(item, self.item_text, batch.negative, self.negatives == "all")
+        )
+
+    def _term(self, z: Tensor, text: _Text, rows: Tensor, against_all: bool) -> Tensor:
+        anchors = self._choose(rows[text.present[rows]])
+        if not len(anchors):
+            return z.sum() * 0.0
+        candidates = text.with_text if against_all else anchors
+        own = text.place[anchors] if against_all else torch.arange(len(anchors), device=z.device)
+        projected = unit_rows(self.tower(text.x[candidates]))  # [C, d]
+        return alignment(unit_rows(z.index_select(0, anchors)), projected, own, self.temperature)
+
+    def _choose(self, rows: Tensor) -> Tensor:
+        if self.negatives == "reference":
+            return rows
+        rows = torch.unique(rows)
+        return rows if len(rows) <= self.anchors else rows[torch.randperm(len(rows))[: self.anchors].to(rows.device)]
+
+
+def alignment(anchor: Tensor, candidate: Tensor, own: Tensor, temperature: float) -> Tensor:
+    """Mean InfoNCE of unit rows: anchor [B, d] against candidate [C, d]; own [B] is each anchor's candidate.
+
+    Large [B, C] logits exist for 1,024 anchors at a time and are computed again in backward.
+    """
+    if len(anchor) * len(candidate) <= KEPT_LOGITS:
+        return _alignment_sum(anchor, candidate, own, temperature) / len(anchor)
+    parts = [
+        checkpoint(_alignment_sum, a, candidate, o, temperature, use_reentrant=False, preserve_rng_state=False)
+        for a, o in zip(torch.split(anchor, ROWS_AT_ONCE), torch.split(own, ROWS_AT_ONCE), strict=True)
+    ]
+    return torch.stack(parts).sum() / len(anchor)
+
+
+def _alignment_sum(anchor: Tensor, candidate: Tensor, own: Tensor, temperature: float) -> Tensor:
+    return F.cross_entropy(anchor @ candidate.T / temperature, own, reduction="sum")  # of [B, C] logits
+
+
+class _Text:
+    """Text vectors of one kind, and which rows have one."""
+
+    def __init__(self, x: Tensor, present: Tensor) -> None:
+        self.x, self.present = x, present  # [N, D], [N]
+        self.with_text = present.nonzero()[:, 0]  # [P] rows that have text
+        self.place = present.cumsum(0) - 1  # [N] place of such a row among them
+
+
+def _rows(x: Tensor | None, present: Tensor | None) -> _Text:
+    if x is None or present is None:
+        raise DataError("rlmrec_con: expected text vectors, found none; give the model [models.features]")
+    return _Text(x, present)

@@ -1,0 +1,33 @@
+"""Options of a registered part: the keyword-only parameters of its constructor, checked before anything is built."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from schemas.errors import ConfigError, unknown_name
+
+
+def known_options(part: type) -> dict[str, Any]:
+    """Option name -> annotation of a class whose constructor takes its options as keyword-only parameters."""
+    parameters = inspect.signature(part.__init__).parameters.values()  # type: ignore[misc]
+    hints = get_type_hints(part.__init__, include_extras=True)  # type: ignore[misc]
+    return {each.name: hints[each.name] for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def check_options(part: type, options: Mapping[str, Any], where: str) -> None:
+    """Refuse options that the constructor of `part` would not take, without calling it.
+
+    Raises ConfigError naming the key (and the nearest known one), or the value and what was expected of it.
+    """
+    known = known_options(part)
+    for name, value in options.items():
+        if name not in known:
+            raise ConfigError(unknown_name(where, name, known))
+        try:
+            TypeAdapter(known[name], config=ConfigDict(strict=True)).validate_python(value)
+        except ValidationError as error:
+            raise ConfigError(f"{where}.{name}: {error.errors()[0]['msg']}, found {value!r}") from None

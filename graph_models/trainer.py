@@ -1,0 +1,158 @@
+"""One trainer for every backbone and objective: Adam, early stopping on validation, resumable, seeded."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graph_models.checkpoint import Checkpoint, optimizer_tensors, restore_optimizer
+from graph_models.curve import Epoch, Fit, Selection
+from graph_models.dataset import GraphDataset
+from graph_models.device import seeded
+from graph_models.model import GraphModel
+from graph_models.sampler import Sampler
+from schemas.errors import ConfigError
+from schemas.run import Training
+
+
+def fit(
+    graph: GraphDataset,
+    model: GraphModel,
+    settings: Training,
+    seed: int,
+    selection: Selection,
+    checkpoint: Checkpoint | None = None,
+    progress: Callable[[Epoch], None] | None = None,
+) -> Fit:
+    """Train on the graph's device until validation stops improving or `max_epochs`.
+
+    With a checkpoint, a stopped run goes on from its last validation, with the curve it would have had, and a finished
+    one is returned as it is. `progress` is called after each epoch. Raises ConfigError when the loss is not finite and
+    when the judge does not measure the selection metric.
+    """
+    run = _Run(graph, model.to(graph.device), settings, seed, selection, checkpoint)
+    with seeded(seed):
+        run.resume()
+        while not run.finished:
+            epoch = run.epoch()
+            if progress:
+                progress(epoch)
+    return run.result()
+
+
+class _Run:
+    """The state of a training run."""
+
+    def __init__(
+        self,
+        graph: GraphDataset,
+        model: GraphModel,
+        settings: Training,
+        seed: int,
+        selection: Selection,
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        self.graph, self.model, self.settings = graph, model, settings
+        self.selection, self.checkpoint = selection, checkpoint
+        self.generator = np.random.default_rng(seed)
+        self.sampler = Sampler(graph, settings, self.generator)
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
+        self.history: list[Epoch] = []
+        self.best: dict[str, Tensor] = {}
+
+    @property
+    def finished(self) -> bool:
+        values = self._validations()
+        since_best = len(values) - 1 - int(np.argmax(values)) if values else 0
+        return len(self.history) >= self.settings.max_epochs or since_best >= self.settings.patience
+
+    def epoch(self) -> Epoch:
+        start, number = time.perf_counter(), len(self.history) + 1
+        loss = self._train(number)
+        due = number % self.settings.evaluate_every == 0 or number == self.settings.max_epochs
+        valid = self._validate() if due else None
+        epoch = Epoch(number, loss, valid, time.perf_counter() - start)
+        self.history.append(epoch)
+        if valid is not None:
+            self._save()
+        return epoch
+
+    def result(self) -> Fit:
+        best = self._best()
+        assert best.valid is not None, "the best epoch is one of those that were validated"
+        return Fit(tuple(self.history), best.epoch, best.valid, self.best["user"], self.best["item"])
+
+    def _train(self, number: int) -> dict[str, float]:
+        """One pass; the sums stay on the device until its end, so that no step waits for them."""
+        self.model.train()
+        totals: dict[str, Tensor] = {}
+        steps = 0
+        for batch in self.sampler.epoch():
+            parts = self.model.losses(self.graph, batch, self.settings)
+            self.optimizer.zero_grad()
+            torch.stack(list(parts.values())).sum().backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            steps += 1
+            totals = {name: totals.get(name, 0.0) + part.detach() for name, part in parts.items()}
+        loss = {name: float(total) / steps for name, total in totals.items()}
+        self._check(loss, number)
+        return loss
+
+    def _check(self, loss: Mapping[str, float], number: int) -> None:
+        bad = [name for name, value in loss.items() if not math.isfinite(value)]
+        if bad:
+            rate = self.settings.learning_rate
+            raise ConfigError(
+                f"training: the loss {', '.join(bad)} is not finite in epoch {number}; lower training.learning_rate"
+                f" (found {rate}, try {rate / 10:g}), or the weight of the objective that grew first"
+            )
+
+    def _validate(self) -> dict[str, float]:
+        self.model.eval()
+        user, item = self.model.backbone.vectors(self.graph)
+        valid = dict(self.selection.judge(user, item))
+        if self.selection.metric not in valid:
+            measured = ", ".join(sorted(valid))
+            raise ConfigError(f"evaluation.selection: {self.selection.metric}: not measured (measured: {measured})")
+        if valid[self.selection.metric] > max(self._validations(), default=-math.inf):
+            self.best = {"user": user.cpu().clone(), "item": item.cpu().clone()}
+        return valid
+
+    def _validations(self) -> list[float]:
+        return [epoch.valid[self.selection.metric] for epoch in self.history if epoch.valid is not None]
+
+    def _best(self) -> Epoch:
+        validated = [epoch for epoch in self.history if epoch.valid is not None]
+        return validated[int(np.argmax(self._validations()))]
+
+    def _save(self) -> None:
+        if self.checkpoint is None:
+            return
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        tensors |= optimizer_tensors(self.optimizer) | {f"best.{name}": value for name, value in self.best.items()}
+        tensors["torch_random"] = torch.get_rng_state()
+        history = [asdict(epoch) for epoch in self.history]
+        self.checkpoint.save(tensors, {"history": history, "random": self.generator.bit_generator.state})
+
+    def resume(self) -> None:
+        found = self.checkpoint.load() if self.checkpoint else None
+        if found is None:
+            return
+        tensors, state = found
+        self.model.load_state_dict(_inside(tensors, "model."))
+        restore_optimizer(self.optimizer, tensors)
+        self.best = _inside(tensors, "best.")
+        self.history = [Epoch(**epoch) for epoch in state["history"]]
+        self.generator.bit_generator.state = state["random"]
+        torch.set_rng_state(tensors["torch_random"])
+
+
+def _inside(tensors: Mapping[str, Any], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,141 @@
+"""The `loregraph` command: the whole night, its steps alone, and what there is to choose from.
+
+Exit codes: 0 done, 2 usage or configuration, 3 a data gate failed, 4 budget reached, 1 anything else.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from schemas.errors import LoregraphError
+
+app = typer.Typer(
+    name="loregraph",
+    help="What language models know about a catalogue, as feature tables, and recommenders trained on them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+RunOption = Annotated[Path, typer.Option("--run", help="Run file (TOML).", show_default=False)]
+DsOption = Annotated[str | None, typer.Option("--ds", help="Date of the night, YYYY-MM-DD; today (UTC) when left out.")]
+LakeOption = Annotated[
+    str | None, typer.Option("--lake", help="Folder or URL of the tables, instead of the run file's.")
+]
+CostOption = Annotated[
+    float | None, typer.Option("--max-cost", min=0, help="Stop with exit code 4 before spending more dollars.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")]
+
+
+def main() -> None:
+    """Run the command; an error of ours ends as one readable message and its exit code."""
+    try:
+        app(standalone_mode=True)
+    except LoregraphError as error:
+        typer.echo(f"loregraph: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("loregraph: stopped; run the same command again to go on", err=True)
+        sys.exit(1)
+
+
+@app.command()
+def night(
+    run: RunOption,
+    ds: DsOption = None,
+    lake: LakeOption = None,
+    max_cost: CostOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The whole job: ingest, split, plan, generate, encode, materialize, train, evaluate, recommend, report."""
+    _perform(None, run, ds, lake, max_cost, as_json)
+
+
+def _add_step(name: str, doc: str) -> None:
+    def command(
+        run: RunOption,
+        ds: DsOption = None,
+        lake: LakeOption = None,
+        max_cost: CostOption = None,
+        as_json: JsonOption = False,
+    ) -> None:
+        _perform(name, run, ds, lake, max_cost, as_json)
+
+    app.command(name, help=doc)(command)
+
+
+for _name, _doc in {
+    "ingest": "Read and check the source files; publish users, items and interactions.",
+    "split": "Cut the interactions into train, valid and test.",
+    "plan": "How many prompts would be asked, and what they may cost; asks nothing.",
+    "generate": "Ask the language model what is not in the ledger, read the answers, gate and publish the profiles.",
+    "encode": "Encode the texts that have no vector yet.",
+    "materialize": "Gate and publish tonight's embeddings.",
+    "train": "Train every model for every seed; early stopping on validation.",
+    "evaluate": "Measure every model on the test part, once; intervals against the baseline.",
+    "recommend": "Publish the recommendations of the model that is best on validation.",
+    "report": "Write report.json and report.html.",
+}.items():
+    _add_step(_name, _doc)
+
+
+def _perform(
+    step: str | None, file: Path, ds: str | None, lake: str | None, max_cost: float | None, as_json: bool
+) -> None:
+    from pipelines.job import run_night
+
+    summary = run_night(file, step=step, ds=ds, lake=lake, max_cost_usd=max_cost)
+    if as_json:
+        typer.echo(json.dumps(summary, allow_nan=False))
+
+
+@app.command("list")
+def list_parts(
+    kind: Annotated[str, typer.Argument(help="recipes, backbones, objectives, recommenders, encoders or engines")],
+    as_json: JsonOption = False,
+) -> None:
+    """What a run file can name."""
+    from pipelines.listing import entries
+
+    found = entries(kind)
+    if as_json:
+        typer.echo(json.dumps([entry.to_json() for entry in found]))
+        return
+    width = max(len(entry.name) for entry in found)
+    for entry in found:
+        typer.echo(f"{entry.name:<{width}}  {entry.doc}  [{entry.source}]")
+
+
+@app.command()
+def table(
+    name: Annotated[str, typer.Argument(help="Table name, such as profiles")],
+    lake: Annotated[str, typer.Option("--lake", help="Folder or URL of the tables.")],
+    version: Annotated[int | None, typer.Option("--version", min=0, help="An older version.")] = None,
+    head: Annotated[int, typer.Option("--head", min=0, help="How many rows to show.")] = 10,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a table of the lake."""
+    import polars as pl
+
+    from features.store import DeltaStore
+
+    frame = DeltaStore(lake).read(name, version=version)
+    if as_json:
+        typer.echo(json.dumps(_plain(frame.head(head).to_dicts()), ensure_ascii=False))
+        return
+    with pl.Config(tbl_rows=head, fmt_str_lengths=80, tbl_cols=-1, tbl_hide_dataframe_shape=True):
+        typer.echo(str(frame.head(head)))
+    typer.echo(f"{frame.height} rows", err=True)
+
+
+def _plain(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return json.loads(json.dumps(rows, default=str))  # type: ignore[no-any-return]
+
+
+if __name__ == "__main__":
+    main()

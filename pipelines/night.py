@@ -1,0 +1,126 @@
+"""One night of one run: where its tables, ledger, models and records are, and how a step of it is run and recorded."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec
+
+import polars as pl
+
+from features.corpus import Corpus, make_corpus
+from features.store import DeltaStore, TableStore
+from pipelines.progress import Progress
+from schemas.errors import ConfigError, StoreError
+from schemas.run import Run
+from schemas.tables import conform
+
+Counts = dict[str, Any]
+Arguments = ParamSpec("Arguments")
+
+
+@dataclass(frozen=True)
+class Night:
+    """A run at a date. `ds` names the partition of every table that the night writes."""
+
+    run: Run
+    ds: str
+    store: TableStore
+    work: Path  # ledger, checkpoints, records, reports
+    progress: Progress
+
+    def corpus(self) -> Corpus:
+        """The indexed tables of this night; needs `ingest` and `split`."""
+        return make_corpus(self.read("users"), self.read("items"), self.read("splits"))
+
+    def read(self, table: str) -> pl.DataFrame:
+        """Tonight's partition of a table."""
+        return self.store.read(table, ds=self.ds)
+
+    def publish(self, table: str, frame: pl.DataFrame) -> int:
+        """Make `frame` tonight's partition of a table, in the table's columns; returns its version."""
+        return self.store.overwrite(table, conform(table, frame), self.ds)
+
+    @property
+    def ledger_file(self) -> Path:
+        return self.work / "ledger.sqlite"
+
+    @property
+    def folder(self) -> Path:
+        """Records and reports of this night."""
+        return self.work / "nights" / self.ds
+
+    def records(self, step: str) -> list[Counts]:
+        """What the runs of a step reported; one entry, or one for every mapped part."""
+        steps = self.folder / "steps"
+        files = sorted(steps.glob(f"{step}.json")) + sorted(steps.glob(f"{step}--*.json"))
+        return [json.loads(file.read_text(encoding="utf-8")) for file in files]
+
+    def record(self, name: str, counts: Counts) -> None:
+        write_json(self.folder / "steps" / f"{name}.json", counts)
+
+
+def open_night(run: Run, ds: str) -> Night:
+    """Open a night's places. Raises ConfigError for a date that is none, StoreError for a folder it cannot make."""
+    try:
+        datetime.date.fromisoformat(ds)
+    except ValueError:
+        raise ConfigError(f"--ds: {ds!r}: expected a date such as 2026-11-22") from None
+    work = work_folder(run)
+    try:
+        (work / "nights" / ds).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{work}: cannot write there ({error.strerror}); choose another --lake or `work`") from None
+    return Night(run, ds, DeltaStore(run.lake), work, Progress())
+
+
+def work_folder(run: Run) -> Path:
+    """`work` of the run file; else `_work` inside a local lake, or .loregraph/NAME beside the run file for a URL."""
+    if run.work is not None:
+        return Path(run.work)
+    return run.file.parent / ".loregraph" / run.name if "://" in run.lake else Path(run.lake) / "_work"
+
+
+def today() -> str:
+    """The date of tonight, UTC."""
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
+
+
+def end_of(ds: str) -> int:
+    """Unix seconds of the midnight (UTC) that ends `ds`: events from then on do not exist for this night."""
+    day = datetime.datetime.fromisoformat(ds).replace(tzinfo=datetime.UTC)
+    return int((day + datetime.timedelta(days=1)).timestamp())
+
+
+def step(
+    work: Callable[Concatenate[Night, Arguments], Counts],
+) -> Callable[Concatenate[Run, str, Arguments], Counts]:
+    """Make `f(night, ...)` a step `f(run, ds, ...)` that opens the night, times the work and records what it reports.
+
+    A step that is called for a part (a recipe's shard, one model) is recorded under a name of its own.
+    """
+
+    @functools.wraps(work)
+    def run_step(run: Run, ds: str, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Counts:
+        night = open_night(run, ds)
+        began = time.perf_counter()
+        counts = work(night, *args, **kwargs)
+        counts = {**counts, "seconds": round(time.perf_counter() - began, 3)}
+        parts = [str(value) for value in (*args, *kwargs.values()) if value is not None]
+        night.record("--".join([work.__name__, *parts]), counts)
+        return counts
+
+    return run_step
+
+
+def write_json(file: Path, value: Any) -> None:
+    """Write whole or not at all: a reader never sees half a file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+    partial.replace(file)

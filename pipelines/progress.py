@@ -1,0 +1,60 @@
+"""Progress of long work on stderr: a live bar on a terminal, a plain line every few seconds otherwise."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Advance = Callable[[int, str], None]  # (how many more are done, a short note)
+LINE_EVERY_S = 5.0
+
+
+class Progress:
+    """Where steps say how far they are."""
+
+    @contextmanager
+    def track(self, label: str, total: int | None = None) -> Iterator[Advance]:
+        """Show `label` while the block runs; the block calls the yielded function as it gets on."""
+        bar = _bar if sys.stderr.isatty() else _lines
+        with bar(label, total) as advance:
+            yield advance
+
+    def say(self, line: str) -> None:
+        """One line on stderr."""
+        print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+@contextmanager
+def _bar(label: str, total: int | None) -> Iterator[Advance]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description:<28}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(label, total=total, note="")
+        yield lambda count, note: bar.update(task, advance=count, note=note)
+
+
+@contextmanager
+def _lines(label: str, total: int | None) -> Iterator[Advance]:
+    done, said, began = 0, time.monotonic(), time.monotonic()
+
+    def advance(count: int, note: str) -> None:
+        nonlocal done, said
+        done += count
+        if time.monotonic() - said >= LINE_EVERY_S:
+            said = time.monotonic()
+            share = f"{done}/{total}" if total else str(done)
+            print(f"{label}: {share} after {said - began:.0f} s {note}".rstrip(), file=sys.stderr, flush=True)  # noqa: T201
+
+    yield advance

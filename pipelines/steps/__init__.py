@@ -1,0 +1,36 @@
+"""The steps of a night, in order, each a function of a run and a date; `ask` is the part of `generate` that pays."""
+
+from pipelines.steps.generation import ask, generate, plan, publish
+from pipelines.steps.models import evaluate, recommend, train
+from pipelines.steps.reporting import report
+from pipelines.steps.tables import ingest, split
+from pipelines.steps.vectors import encode, materialize
+
+STEPS = {
+    "ingest": ingest,
+    "split": split,
+    "plan": plan,
+    "generate": generate,
+    "encode": encode,
+    "materialize": materialize,
+    "train": train,
+    "evaluate": evaluate,
+    "recommend": recommend,
+    "report": report,
+}
+
+__all__ = [
+    "STEPS",
+    "ask",
+    "encode",
+    "evaluate",
+    "generate",
+    "ingest",
+    "materialize",
+    "plan",
+    "publish",
+    "recommend",
+    "report",
+    "split",
+    "train",
+]

@@ -1,0 +1,153 @@
+"""Feature tables become models: `train` fits, `evaluate` measures, `recommend` publishes the best on validation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from evaluation.intervals import compare, mean_over_seeds
+from evaluation.judge import Verdict, examine
+from evaluation.metrics import Scores
+from evaluation.protocol import testing, validation
+from features.corpus import Corpus
+from pipelines.fitted import Fitted, fit, read_fitted
+from pipelines.night import Counts, Night, step
+from recommenders import load_recommender
+from schemas.errors import ConfigError, unknown_name
+from schemas.run import Model, Run
+from schemas.tables import METRICS
+
+USER_METRICS = ("recall@20", "ndcg@20")  # kept per user, for comparisons that a report does not show
+SHOWN = ("name", "seed", "valid", "test")  # of a model in the summary that `--json` prints
+
+
+@step
+def train(night: Night, model: str | None = None, seed: int | None = None) -> Counts:
+    """Fit every model for every seed, or one. What was fitted from the same data and settings is not fitted again."""
+    corpus = night.corpus()
+    exam, chosen = validation(corpus), list(_chosen(night.run, model, seed))
+    results, reused = list[Fitted](), 0
+    with night.progress.track("train", len(chosen)) as advance:
+        for each, number in chosen:
+            advance(0, f"{each.name}, seed {number}")
+            fitted, known = fit(night, each, number, corpus, exam)
+            results, reused = [*results, fitted], reused + known
+            advance(1, f"{each.name}, seed {number}: {fitted.valid[night.run.evaluation.selection]:.4f} on validation")
+    return {"models": _shown(results), "fitted": len(results) - reused, "reused": reused}
+
+
+@step
+def evaluate(night: Night) -> Counts:
+    """Measure every model of every seed on the test part, once, and its lift over the baseline with intervals."""
+    run, corpus = night.run, night.corpus()
+    exam = testing(corpus)
+    results, verdicts = list[dict[str, Any]](), dict[str, list[Scores]]()
+    user_metrics = list[pl.DataFrame]()
+    pairs = list(_chosen(run))
+    with night.progress.track("evaluate", len(pairs)) as advance:
+        for model, seed in pairs:
+            fitted = read_fitted(night, model, seed, corpus)
+            verdict = examine(load_recommender(night.work / fitted.folder), exam, run.evaluation)
+            results.append({**asdict(fitted), "test": verdict.means(), "slices": verdict.slice_means()})
+            verdicts.setdefault(model.name, []).append(verdict.scores)
+            user_metrics.append(_user_metric_rows(model.name, seed, verdict, corpus))
+            advance(1, model.name)
+    night.publish("models", pl.DataFrame([_model_row(result) for result in results]))
+    night.publish("metrics", pl.concat([_metric_rows(result) for result in results]))
+    night.publish("user_metrics", pl.concat(user_metrics))
+    return {
+        "models": [{name: result[name] for name in SHOWN} for result in results],
+        "users": len(exam.users),
+        "users_without_train": exam.users_without_train,
+        "repeats": exam.repeats,
+        "selected": select(run, results),
+        "results": results,
+        "intervals": _lifts(verdicts, run),
+    }
+
+
+@step
+def recommend(night: Night) -> Counts:
+    """Publish the first k items that every user does not have yet, by the model that validation chose."""
+    run, corpus = night.run, night.corpus()
+    fitted = [read_fitted(night, model, seed, corpus) for model, seed in _chosen(run)]
+    name = run.recommend.model or select(run, [asdict(each) for each in fitted])
+    best = max((each for each in fitted if each.name == name), key=lambda each: each.valid[run.evaluation.selection])
+    found = load_recommender(night.work / best.folder).recommend(np.arange(corpus.num_users), run.recommend.k)
+    rows, ranks = np.nonzero(found.item >= 0)
+    frame = pl.DataFrame(
+        {
+            "model": pl.Series([name] * len(rows), dtype=pl.String),
+            "user_id": corpus.ids("user").gather(rows),
+            "rank": ranks + 1,
+            "item_id": corpus.ids("item").gather(found.item[rows, ranks]),
+            "score": found.score[rows, ranks],
+        }
+    )
+    version = night.publish("recommendations", frame)
+    return {"model": name, "seed": best.seed, "users": corpus.num_users, "rows": frame.height, "version": version}
+
+
+def select(run: Run, results: list[dict[str, Any]]) -> str:
+    """The model with the best mean validation metric over its seeds; a control cannot be chosen."""
+    means: dict[str, list[float]] = {}
+    for result in results:
+        if result["control_of"] is None:
+            means.setdefault(result["name"], []).append(result["valid"][run.evaluation.selection])
+    if not means:
+        raise ConfigError(f"{run.file}: models: expected at least one that is no control, found none")
+    return max(means, key=lambda name: float(np.mean(means[name])))
+
+
+def _chosen(run: Run, model: str | None = None, seed: int | None = None) -> Iterator[tuple[Model, int]]:
+    names = [each.name for each in run.models]
+    if model is not None and model not in names:
+        raise ConfigError(unknown_name(f"{run.file}: models", model, names))
+    for each in run.models:
+        if model in (None, each.name):
+            yield from ((each, number) for number in run.seeds if seed in (None, number))
+
+
+def _shown(fitted: list[Fitted]) -> list[dict[str, Any]]:
+    return [{"name": each.name, "seed": each.seed, "valid": each.valid, "test": None} for each in fitted]
+
+
+def _lifts(scores: dict[str, list[Scores]], run: Run) -> list[dict[str, Any]]:
+    """Every model against the baseline and every model against its control, per-user metrics averaged over seeds."""
+    means = {name: mean_over_seeds(each) for name, each in scores.items()}
+    pairs = [(name, run.baseline) for name in means if name != run.baseline]
+    pairs += [(model.control_of, model.name) for model in run.models if model.control_of is not None]
+    rows = []
+    for name, baseline in pairs:
+        for metric, interval in compare(means[name], means[baseline], run.evaluation.bootstrap).items():
+            rows.append({"name": name, "baseline": baseline, "metric": metric, **asdict(interval)})
+    return rows
+
+
+def _model_row(result: dict[str, Any]) -> dict[str, Any]:
+    names = ("name", "seed", "control_of", "split_id", "best_epoch", "epochs", "seconds", "folder", "config_hash")
+    return {**{name: result[name] for name in names}, **{name: result["valid"].get(name) for name in METRICS}}
+
+
+def _metric_rows(result: dict[str, Any]) -> pl.DataFrame:
+    rows: list[tuple[str, str, str, float, int | None]]
+    rows = [("valid", "all", metric, value, None) for metric, value in result["valid"].items()]
+    rows += [("test", "all", metric, value, None) for metric, value in result["test"].items()]
+    for name, metrics in result["slices"].items():
+        users = int(metrics["users"])
+        rows += [("test", name, metric, value, users) for metric, value in metrics.items() if metric != "users"]
+    schema = {"part": pl.String, "slice": pl.String, "metric": pl.String, "value": pl.Float64, "users": pl.Int64}
+    frame = pl.DataFrame(rows, schema=schema, orient="row")
+    return frame.select(pl.lit(result["name"]).alias("model"), pl.lit(result["seed"]).alias("seed"), pl.all())
+
+
+def _user_metric_rows(name: str, seed: int, verdict: Verdict, corpus: Corpus) -> pl.DataFrame:
+    ids = corpus.ids("user").gather(verdict.scores.user)
+    values = {metric: verdict.scores.values[metric] for metric in USER_METRICS if metric in verdict.scores.values}
+    wide = pl.DataFrame({"user_id": ids, **values})
+    long = wide.unpivot(index="user_id", variable_name="metric", value_name="value")
+    return long.select(pl.lit(name).alias("model"), pl.lit(seed).alias("seed"), "user_id", "metric", "value")

@@ -1,0 +1,145 @@
+"""Texts become vectors: `encode` writes those that are not known yet, `materialize` publishes tonight's embeddings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from features.gates import check_table
+from features.store import TableStore
+from language_models.encoders import make_encoder
+from pipelines.night import Counts, Night, step
+from schemas.errors import ConfigError, unknown_name
+from schemas.expectations import embedding_suite
+from schemas.records import Kind, sha256
+from schemas.run import Run
+
+CHUNK = 1024  # texts between two writes: what a killed run has to encode again at most
+
+
+@dataclass(frozen=True)
+class TextSource:
+    """Columns of a table (`title+author`) or a recipe's field (`rlmrec.item/summarization`)."""
+
+    kind: Kind
+    source: str
+
+    @property
+    def is_profile(self) -> bool:
+        return "/" in self.source
+
+
+def text_sources(run: Run) -> list[TextSource]:
+    """Every text that a model of the run reads, each once, in the order of the run file."""
+    found: dict[TextSource, None] = {}
+    for model in run.models:
+        if model.features is not None:
+            found[TextSource("item", model.features.item)] = None
+            if model.features.user != "mean":
+                found[TextSource("user", model.features.user)] = None
+    return list(found)
+
+
+@step
+def encode(night: Night) -> Counts:
+    """Encode the texts whose hash has no vector yet, a chunk at a time; a killed run goes on where it was."""
+    texts = pl.concat([read_texts(night, source) for source in text_sources(night.run)] or [_no_texts()])
+    distinct = texts.unique("text_hash", maintain_order=True)
+    name = night.run.encoder.label
+    todo = distinct.join(known_vectors(night.store, name), on="text_hash", how="anti", maintain_order="left")
+    if todo.height:
+        encoder = make_encoder(night.run.encoder)
+        with night.progress.track(f"encode with {name}", todo.height) as advance:
+            for chunk in todo.sort(pl.col("text").str.len_chars(), descending=True).iter_slices(CHUNK):
+                vectors = encoder.encode(chunk["text"].to_list())
+                night.store.append("vectors", _vector_rows(name, chunk["text_hash"], vectors), ("encoder", "text_hash"))
+                advance(chunk.height, "")
+    return {"texts": texts.height, "distinct": distinct.height, "encoded": todo.height, "encoder": name}
+
+
+@step
+def materialize(night: Night) -> Counts:
+    """Join tonight's texts with their vectors, gate them, and publish the embeddings of every source."""
+    name = night.run.encoder.label
+    vectors = known_vectors(night.store, name, with_vector=True)
+    parts = [_embeddings(read_texts(night, source), source, name, vectors) for source in text_sources(night.run)]
+    if not parts:
+        return {"sources": [], "gate": None}
+    frame = pl.concat(parts)
+    gate = check_table(embedding_suite(night.run.gates), frame, night.folder / "data_docs" / "embeddings")
+    night.record("gate-embeddings", gate.to_json(relative_to=night.folder))
+    gate.raise_if_failed()
+    night.publish("embeddings", frame)
+    rows = frame.group_by("kind", "source", maintain_order=True).agg(pl.len().alias("rows"), pl.col("dim").first())
+    sizes = {"user": night.read("users").height, "item": night.read("items").height}
+    sources = [{**row, "missing": sizes[row["kind"]] - row["rows"]} for row in rows.to_dicts()]
+    return {"sources": sources, "rows": frame.height}
+
+
+def read_texts(night: Night, source: TextSource) -> pl.DataFrame:
+    """The non-empty texts of a source: kind, id, text, text_hash. Raises ConfigError when it is not there."""
+    frame = _profile_texts(night, source) if source.is_profile else _column_texts(night, source)
+    frame = frame.with_columns(pl.col("text").str.strip_chars()).filter(pl.col("text").str.len_chars() > 0)
+    hashes = [sha256(text) for text in frame["text"].to_list()]
+    return frame.select(
+        pl.lit(source.kind).alias("kind"), "id", "text", pl.Series("text_hash", hashes, dtype=pl.String)
+    )
+
+
+def known_vectors(store: TableStore, encoder: str, with_vector: bool = False) -> pl.DataFrame:
+    """The hashes (and vectors) that an encoder has already made."""
+    columns = ["text_hash", "vector"] if with_vector else ["text_hash"]
+    if not store.exists("vectors"):
+        return pl.DataFrame(schema={"text_hash": pl.String, "vector": pl.List(pl.Float32)}).select(columns)
+    return store.read("vectors", columns=["encoder", *columns]).filter(pl.col("encoder") == encoder).select(columns)
+
+
+def _profile_texts(night: Night, source: TextSource) -> pl.DataFrame:
+    recipe, field = source.source.split("/", 1)
+    profiles = night.read("profiles").filter(pl.col("kind") == source.kind)
+    rows = profiles.filter((pl.col("recipe") == recipe) & (pl.col("field") == field))
+    if rows.is_empty():
+        there = {f"{r}/{f}" for r, f in profiles.select("recipe", "field").unique().rows()}
+        raise ConfigError(unknown_name(f"{night.run.file}: features.{source.kind}", source.source, there))
+    return rows.select("id", "text")
+
+
+def _column_texts(night: Night, source: TextSource) -> pl.DataFrame:
+    table = night.read(f"{source.kind}s")
+    names = source.source.split("+")
+    for name in names:
+        if name not in table.columns:
+            raise ConfigError(
+                unknown_name(f"{night.run.file}: features.{source.kind}", name, set(table.columns) - {"id"})
+            )
+    return table.select("id", pl.concat_str(names, separator=". ", ignore_nulls=True).alias("text"))
+
+
+def _embeddings(texts: pl.DataFrame, source: TextSource, encoder: str, vectors: pl.DataFrame) -> pl.DataFrame:
+    joined = texts.join(vectors, on="text_hash", how="left", maintain_order="left")
+    norm = [float(np.linalg.norm(vector)) if vector is not None else None for vector in joined["vector"]]
+    return joined.select(
+        "kind",
+        "id",
+        pl.lit(f"{source.source}@{encoder}").alias("source"),
+        "text_hash",
+        pl.col("vector").list.len().cast(pl.Int64).alias("dim"),
+        pl.Series("norm", norm, dtype=pl.Float64),
+        "vector",
+    )
+
+
+def _vector_rows(encoder: str, hashes: pl.Series, vectors: NDArray[np.float32]) -> pl.DataFrame:
+    rows = pl.Series(
+        "vector", vectors.astype(np.float32)
+    ).arr.to_list()  # Delta reads lists back, fixed-size arrays not
+    return pl.DataFrame(
+        {"encoder": pl.Series([encoder] * len(hashes), dtype=pl.String), "text_hash": hashes, "vector": rows}
+    )
+
+
+def _no_texts() -> pl.DataFrame:
+    return pl.DataFrame(schema={"kind": pl.String, "id": pl.String, "text": pl.String, "text_hash": pl.String})

@@ -1,0 +1,53 @@
+"""Recommenders by the name that a run file gives them, and how to check, make and load one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from recommenders.base import Progress, Recommender
+from recommenders.graph import Graph
+from recommenders.popularity import Popularity
+from recommenders.text_match import TextMatch
+from schemas.errors import ConfigError, StoreError, unknown_name
+from schemas.run import Model, Run
+
+RECOMMENDERS: dict[str, type[Recommender]] = {
+    "graph": Graph,
+    "popularity": Popularity,
+    "text_match": TextMatch,
+}
+
+
+def check_model(model: Model, run: Run) -> None:
+    """Refuse a model that could not be made, without making it. Raises ConfigError naming file, key and known names."""
+    where = f"{run.file}: models.{model.name}"
+    if model.recommender not in RECOMMENDERS:
+        raise ConfigError(unknown_name(f"{where}.recommender", model.recommender, RECOMMENDERS))
+    if model.control == "shuffled" and model.features is None:
+        raise ConfigError(f"{where}.control: shuffled permutes text rows; add [models.features] or remove it")
+    RECOMMENDERS[model.recommender].check(model, run)
+
+
+def make_recommender(
+    model: Model, run: Run, seed: int, folder: Path | None = None, progress: Progress | None = None
+) -> Recommender:
+    """Make the untrained recommender of one model and seed.
+
+    `folder` keeps its checkpoint (none without it); `progress` is called after each epoch of training. Raises
+    ConfigError as `check_model` does.
+    """
+    check_model(model, run)
+    return RECOMMENDERS[model.recommender].make(model, run, seed, folder, progress)
+
+
+def load_recommender(folder: Path) -> Recommender:
+    """Load what `save` wrote, whichever recommender it was. Raises StoreError where there is none."""
+    file = folder / "recommender.json"
+    try:
+        name = json.loads(file.read_text())["recommender"]
+    except (OSError, ValueError, KeyError) as error:
+        raise StoreError(f"{file}: no saved recommender here ({error}); run `loregraph train` first") from None
+    if name not in RECOMMENDERS:
+        raise StoreError(unknown_name(f"{file}: recommender", str(name), RECOMMENDERS))
+    return RECOMMENDERS[name].load(folder)

@@ -1,0 +1,104 @@
+"""A graph model as a recommender: builds the graph, trains it on validation, serves its node vectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.protocol import validation, vector_judge
+from features.corpus import Corpus
+from graph_models.checkpoint import Checkpoint
+from graph_models.curve import Epoch, Selection
+from graph_models.dataset import GraphDataset, make_dataset
+from graph_models.device import find_device, seeded
+from graph_models.model import build_model, check_parts, needs_text
+from graph_models.trainer import fit
+from recommenders.base import Features, InnerProduct, Progress
+from schemas.errors import ConfigError
+from schemas.records import canonical, sha256
+from schemas.run import Evaluation, Model, Part, Run, Training
+
+
+class Graph(InnerProduct):
+    """A backbone with its objectives, trained until validation stops improving.
+
+    A user with neither train interactions nor, where the model reads text, a text vector gets popular items.
+    After `fit`: `history`, `best_epoch` and `valid`, the metrics of the best epoch.
+    """
+
+    name: ClassVar[str] = "graph"
+    source: ClassVar[str] = "see its backbone and objectives"
+
+    def __init__(
+        self,
+        model: Model,
+        training: Training,
+        evaluation: Evaluation,
+        seed: int = 0,
+        device: str = "auto",
+        folder: Path | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.model, self.training, self.evaluation = model, training, evaluation
+        self.seed, self.device, self.folder, self.progress = seed, find_device(device), folder, progress
+        self.history: tuple[Epoch, ...] = ()
+        self.best_epoch = 0
+        self.valid: dict[str, float] = {}
+
+    @classmethod
+    def check(cls, model: Model, run: Run) -> None:
+        where = f"{run.file}: models.{model.name}"
+        if model.options:
+            raise ConfigError(f"{where}.options: graph has none; put them under backbone.options or objectives.options")
+        if model.backbone is None:
+            raise ConfigError(f"{where}.backbone: missing; graph needs one")
+        check_parts(model.backbone, model.objectives, where)
+        if needs_text(model.backbone, model.objectives) and model.features is None:
+            raise ConfigError(f"{where}.features: missing; its backbone or objectives read text")
+
+    @classmethod
+    def make(cls, model: Model, run: Run, seed: int, folder: Path | None, progress: Progress | None) -> Self:
+        return cls(model, run.training_of(model), run.evaluation, seed, run.device, folder, progress)
+
+    def fit(self, corpus: Corpus, features: Features) -> None:
+        backbone = self._backbone()
+        text = needs_text(backbone, self.model.objectives)
+        graph = make_dataset(corpus.train, features if text else None).to(self.device)
+        judge = vector_judge(validation(corpus), sorted({*self.evaluation.ks, _k_of(self.evaluation.selection)}))
+        with seeded(self.seed):
+            model = build_model(graph, backbone, self.model.objectives)
+        selection = Selection(judge, self.evaluation.selection)
+        checkpoint = self._checkpoint(corpus, graph)
+        found = fit(graph, model, self.training, self.seed, selection, checkpoint, self.progress)
+        self.history, self.best_epoch, self.valid = found.history, found.best_epoch, found.valid
+        self.about = {"model": self.model.model_dump(mode="json"), "seed": self.seed, "valid": self.valid}
+        from_text = model.backbone.needs_text
+        self._serve(corpus, found.user.numpy(), found.item.numpy(), _has_vector(corpus, graph, from_text))
+
+    def _backbone(self) -> Part:
+        if self.model.backbone is None:
+            raise ConfigError(f"models.{self.model.name}.backbone: missing; graph needs one")
+        return self.model.backbone
+
+    def _checkpoint(self, corpus: Corpus, graph: GraphDataset) -> Checkpoint | None:
+        """Resume only what is the same in everything that decides the curve; the model's name does not."""
+        if self.folder is None:
+            return None
+        parts = self.model.model_dump(mode="json", include={"backbone", "objectives"})
+        settings = {"training": self.training.model_dump(), "selection": self.evaluation.selection, "seed": self.seed}
+        data = {"graph": graph.fingerprint(), "split_id": corpus.split_id, "ks": list(self.evaluation.ks)}
+        return Checkpoint(self.folder / "checkpoint.safetensors", sha256(canonical({**parts, **settings, **data})))
+
+
+def _has_vector(corpus: Corpus, graph: GraphDataset, from_text: bool) -> NDArray[np.bool_]:
+    linked = corpus.train.user_degree > 0
+    if not from_text or graph.present_user is None:
+        return np.asarray(linked)
+    return np.asarray(linked | graph.present_user.cpu().numpy())
+
+
+def _k_of(metric: str) -> int:
+    return int(metric.split("@")[1])

@@ -1,0 +1,179 @@
+"""The tables of the lake: what each one holds, its columns, and the key that is unique within a night."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from schemas.errors import DataError
+
+String, Int64, Float32, Float64 = pl.String(), pl.Int64(), pl.Float32(), pl.Float64()
+METRICS = tuple(f"{metric}@{k}" for metric in ("recall", "ndcg") for k in (5, 10, 20))
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table. `open` tables carry further columns of the source; `optional` ones may be absent.
+
+    `nightly` tables have one partition per `ds`; the others only grow.
+    """
+
+    doc: str
+    columns: Mapping[str, pl.DataType]
+    key: tuple[str, ...]
+    open: bool = False
+    optional: Mapping[str, pl.DataType] | None = None
+    nightly: bool = True
+
+    def empty(self) -> pl.DataFrame:
+        """A frame of no rows with the columns of the table."""
+        return pl.DataFrame(schema=dict(self.columns))
+
+
+TABLES: Mapping[str, Table] = {
+    "users": Table(
+        "one row per user: its id, and whatever text columns the source has",
+        {"id": String},
+        key=("id",),
+        open=True,
+    ),
+    "items": Table(
+        "one row per item: its id, and whatever text columns the source has",
+        {"id": String},
+        key=("id",),
+        open=True,
+    ),
+    "interactions": Table(
+        "what users did with items, as read from the source",
+        {"user_id": String, "item_id": String},
+        key=(),
+        open=True,
+    ),
+    "splits": Table(
+        "every interaction and its part (train, valid, test); time in unix seconds or empty, order where there is none",
+        {
+            "user_id": String,
+            "item_id": String,
+            "time": Int64,
+            "order": Int64,
+            "weight": Float32,
+            "part": String,
+            "split_id": String,
+        },
+        key=("order",),
+        optional={"review": String},
+    ),
+    "prompts": Table(
+        "what was asked: subject, call key, the other side's ids and the latest time (unix seconds) behind the text",
+        {
+            "recipe": String,
+            "version": String,
+            "kind": String,
+            "id": String,
+            "key": String,
+            "source_ids": pl.List(String),
+            "split_id": String,
+            "max_time": Int64,
+        },
+        key=("recipe", "kind", "id"),
+    ),
+    "profiles": Table(
+        "texts read out of answers, with the call they came from and the split they may know",
+        {
+            "kind": String,
+            "id": String,
+            "recipe": String,
+            "field": String,
+            "text": String,
+            "text_hash": String,
+            "key": String,
+            "model": String,
+            "split_id": String,
+        },
+        key=("kind", "id", "recipe", "field"),
+    ),
+    "rejects": Table(
+        "answers and input rows that could not be used, and why",
+        {"step": String, "key": String, "kind": String, "id": String, "reason": String, "detail": String},
+        key=(),
+    ),
+    "vectors": Table(
+        "every text ever encoded, by encoder and text hash; grows, so that no text is encoded twice",
+        {"encoder": String, "text_hash": String, "vector": pl.List(Float32)},
+        key=("encoder", "text_hash"),
+        nightly=False,
+    ),
+    "embeddings": Table(
+        "vectors by user or item and source (`recipe/field@encoder`), unit L2 norm",
+        {
+            "kind": String,
+            "id": String,
+            "source": String,
+            "text_hash": String,
+            "dim": Int64,
+            "norm": Float64,
+            "vector": pl.List(Float32),
+        },
+        key=("kind", "id", "source"),
+    ),
+    "models": Table(
+        "trained models: best epoch and its metrics on valid, training time in seconds, checkpoint folder",
+        {
+            "name": String,
+            "seed": Int64,
+            "control_of": String,
+            "split_id": String,
+            "best_epoch": Int64,
+            "epochs": Int64,
+            "seconds": Float64,
+            **dict.fromkeys(METRICS, Float64),
+            "folder": String,
+            "config_hash": String,
+        },
+        key=("name", "seed"),
+    ),
+    "metrics": Table(
+        "metric values of a model on a part and slice, mean over `users` users",
+        {
+            "model": String,
+            "seed": Int64,
+            "part": String,
+            "slice": String,
+            "metric": String,
+            "value": Float64,
+            "users": Int64,
+        },
+        key=("model", "seed", "part", "slice", "metric"),
+    ),
+    "user_metrics": Table(
+        "metric values per user on test; what the paired intervals resample",
+        {"model": String, "seed": Int64, "user_id": String, "metric": String, "value": Float64},
+        key=("model", "seed", "user_id", "metric"),
+    ),
+    "recommendations": Table(
+        "the published lists: rank 1 is the best",
+        {"model": String, "user_id": String, "rank": Int64, "item_id": String, "score": Float64},
+        key=("model", "user_id", "rank"),
+    ),
+}
+
+
+def conform(name: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with a table's columns in their order and types; an open table keeps its further columns.
+
+    Raises DataError naming table and column where one is missing, unknown, or of values that the type cannot hold.
+    """
+    table = TABLES[name]
+    known = {**table.columns, **(table.optional or {})}
+    missing = [column for column in table.columns if column not in frame.columns]
+    extra = [column for column in frame.columns if column not in known and column != "ds"]
+    if missing or (extra and not table.open):
+        problem = f"column {missing[0]} is missing" if missing else f"column {extra[0]} is unknown"
+        raise DataError(f"table {name}: {problem} (expected {', '.join(known)}; found {', '.join(frame.columns)})")
+    ordered = [column for column in known if column in frame.columns]
+    try:
+        return frame.select(*ordered, *extra).cast({column: known[column] for column in ordered})
+    except pl.exceptions.InvalidOperationError as error:
+        raise DataError(f"table {name}: {error}") from error

@@ -1,0 +1,162 @@
+"""Every recommender, every backbone with every objective: on two communities the right answer is known."""
+
+import importlib
+import inspect
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import recommenders
+from evaluation.protocol import testing as make_test_exam
+from evaluation.ranking import rank
+from features.corpus import Corpus
+from graph_models.backbones import BACKBONES
+from graph_models.objectives import OBJECTIVES
+from recommenders import RECOMMENDERS, load_recommender, make_recommender
+from recommenders.base import InnerProduct, Recommender
+from schemas.run import Data, Features, Model, Objective, Part, Run, Training
+from tests.support.communities import ITEMS, USERS, community_text, two_communities
+
+TRAINING = Training(
+    loss="infonce", negatives=20, batch_size=64, learning_rate=0.02, max_epochs=20, evaluate_every=5, patience=2
+)
+RUN = Run(name="two", lake="lake", data=Data(path="data"), training=TRAINING, device="cpu")
+TEXT = Features(item="title")
+
+
+def graph(backbone: str, objective: str | None) -> Model:
+    extra = (Objective(name=objective, weight=0.1),) if objective else ()
+    name = f"{backbone}+{objective}" if objective else backbone
+    return Model(name=name, backbone=Part(name=backbone, options={"dim": 16}), objectives=extra, features=TEXT)
+
+
+GRAPHS = [graph(backbone, objective) for backbone in BACKBONES for objective in (None, *OBJECTIVES)]
+OTHERS = [
+    Model(name=name, recommender=name, features=TEXT if name != "popularity" else None)
+    for name in RECOMMENDERS
+    if name != "graph"
+]
+LEARNING = [*GRAPHS, *(model for model in OTHERS if model.name != "popularity")]
+ids = [model.name for model in [*GRAPHS, *OTHERS]]
+
+
+@pytest.fixture(scope="module")
+def corpus() -> Corpus:
+    torch.set_num_threads(1)
+    return two_communities()
+
+
+@pytest.fixture(scope="module")
+def fitted(corpus) -> dict[str, Recommender]:
+    """Every model, fitted once; a test must not change one."""
+    made = {model.name: make_recommender(model, RUN, seed=1) for model in [*GRAPHS, *OTHERS]}
+    for recommender in made.values():
+        recommender.fit(corpus, community_text())
+    return made
+
+
+@pytest.mark.parametrize("model", LEARNING, ids=[model.name for model in LEARNING])
+def test_finds_the_held_out_item(model, corpus, fitted):
+    exam = make_test_exam(corpus)
+    found = rank(fitted[model.name], exam.users, 1, exam.seen)
+    right = exam.truth.toarray()[exam.users, found.item[:, 0]]
+    assert len(right) == 2 * USERS
+    assert right.all()
+
+
+@pytest.mark.parametrize("name", ids)
+def test_never_recommends_what_was_masked_and_scores_descend(name, corpus, fitted):
+    users = np.arange(corpus.num_users)
+    found = fitted[name].recommend(users, 2 * ITEMS, corpus.train.by_user)
+    seen = corpus.train.by_user.toarray()
+    for user, row in zip(found.user, found.item, strict=True):
+        listed = row[row >= 0]
+        assert not seen[user, listed].any()
+        assert len(set(listed)) == len(listed) == corpus.num_items - seen[user].sum() - (user == users[-1])
+    assert (found.score[:, :-1] >= found.score[:, 1:]).all()
+    assert found.item.dtype == np.int64
+    assert found.score.dtype == np.float32
+
+
+@pytest.mark.parametrize("name", ids)
+def test_without_a_mask_everything_known_is_masked(name, corpus, fitted):
+    found = fitted[name].recommend(np.arange(3), ITEMS + 3)
+    assert (found.item[:, :-2] >= ITEMS).all()  # a whole community is known; eleven items are left
+    assert (found.item[:, -2:] == -1).all()
+
+
+@pytest.mark.parametrize("name", ids)
+def test_saved_and_loaded_it_recommends_the_same(name, corpus, fitted, tmp_path):
+    fitted[name].save(tmp_path / "model")
+    loaded = load_recommender(tmp_path / "model")
+    loaded.save(tmp_path / "again")
+    twice = load_recommender(tmp_path / "again")
+    users = np.array([7, 0, 40])
+    expected = fitted[name].recommend(users, 5)
+    for each in (loaded, twice):
+        found = each.recommend(users, 5)
+        assert type(each) is type(fitted[name])
+        assert np.array_equal(found.item, expected.item)
+        assert np.array_equal(found.score, expected.score)
+    assert sorted(file.suffix for file in (tmp_path / "model").iterdir()) == [".json", ".safetensors"]
+
+
+@pytest.mark.parametrize("model", [*GRAPHS, *OTHERS], ids=ids)
+def test_one_seed_one_answer(model, corpus, fitted):
+    again = make_recommender(model, RUN, seed=1)
+    again.fit(corpus, community_text())
+    users = np.arange(corpus.num_users)
+    assert np.array_equal(again.recommend(users, 5).item, fitted[model.name].recommend(users, 5).item)
+
+
+@pytest.mark.parametrize("name", ids)
+def test_a_user_of_whom_nothing_is_known_gets_popular_items(name, corpus, fitted):
+    stranger = np.array([corpus.num_users - 1])
+    found = fitted[name].recommend(stranger, 4)
+    popular = fitted["popularity"].recommend(stranger, 4)
+    assert np.array_equal(found.item, popular.item)
+    assert np.isfinite(found.score).all()
+
+
+@pytest.mark.parametrize("name", ids)
+def test_the_held_out_parts_do_not_change_what_is_learned(name, corpus, fitted):
+    """With test rows gone, training and choice of epoch are the same to the bit."""
+    without = Corpus(
+        corpus.users,
+        corpus.items,
+        corpus.edges[:, corpus.part != 2],
+        corpus.time[corpus.part != 2],
+        corpus.weight[corpus.part != 2],
+        corpus.part[corpus.part != 2],
+        corpus.split_id,
+    )
+    model = next(model for model in [*GRAPHS, *OTHERS] if model.name == name)
+    other = make_recommender(model, RUN, seed=1)
+    other.fit(without, community_text())
+    expected = fitted[name]
+    assert isinstance(other, InnerProduct)
+    assert isinstance(expected, InnerProduct)
+    assert np.array_equal(other.user, expected.user)
+    assert np.array_equal(other.item, expected.item)
+
+
+def test_the_registry_holds_every_recommender_of_the_folder():
+    folder = Path(recommenders.__file__).parent
+    found = set()
+    for file in folder.glob("*.py"):
+        module = importlib.import_module(f"recommenders.{file.stem}" if file.stem != "__init__" else "recommenders")
+        found |= {
+            each
+            for each in vars(module).values()
+            if inspect.isclass(each) and issubclass(each, Recommender) and not inspect.isabstract(each)
+        }
+    assert found - {InnerProduct} == set(RECOMMENDERS.values())
+    assert all(name == each.name for name, each in RECOMMENDERS.items())
+
+
+@pytest.mark.parametrize("each", RECOMMENDERS.values(), ids=list(RECOMMENDERS))
+def test_what_the_command_line_lists(each):
+    assert each.source
+    assert each.__doc__

@@ -1,0 +1,90 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from features.corpus import Part
+from graph_models.dataset import make_dataset
+from graph_models.sampler import Sampler
+from schemas.run import Training
+from tests.support.graphs import make_part
+
+
+def sampler(graph, seed=0, **settings) -> Sampler:
+    return Sampler(graph, Training(**settings), np.random.default_rng(seed))
+
+
+def pairs(batches) -> Counter:
+    return Counter(pair for batch in batches for pair in zip(batch.user.tolist(), batch.positive.tolist(), strict=True))
+
+
+def test_edge_uniform_visits_every_edge_once(graph):
+    found = pairs(sampler(graph, sampler="edge", batch_size=7).epoch())
+    assert found == Counter(zip(*(part.tolist() for part in graph.seen.nonzero()), strict=True))
+
+
+def test_edges_come_in_another_order_each_epoch(graph):
+    drawn = sampler(graph, sampler="edge")
+    assert next(drawn.epoch()).user.tolist() != next(drawn.epoch()).user.tolist()
+
+
+def test_user_uniform_draws_every_user_alike_and_only_his_items():
+    """User 0 has nine items, user 1 has one."""
+    edges = np.array([[0] * 9 + [1], [*range(9), 9]])
+    graph = make_dataset(Part(3, 12, edges, np.arange(10), np.ones(10, np.float32)))
+    drawn = sampler(graph, sampler="user", batch_size=100)
+    found = sum((pairs(drawn.epoch()) for _ in range(200)), Counter())
+    share = sum(count for (user, _), count in found.items() if user == 0) / found.total()
+    assert share == pytest.approx(0.5, abs=0.04)
+    assert set(found) == set(zip(*edges.tolist(), strict=True))
+
+
+def test_batches_have_the_asked_size(graph):
+    sizes = [len(batch.user) for batch in sampler(graph, batch_size=8).epoch()]
+    assert sizes[:-1] == [8] * (len(sizes) - 1)
+    assert sum(sizes) == graph.seen.nnz
+
+
+def test_bpr_negatives_are_uniform_over_the_other_items(graph):
+    drawn = sampler(graph, batch_size=64)
+    found: dict[int, Counter] = {}
+    for _ in range(300):
+        for batch in drawn.epoch():
+            for user, item in zip(batch.user.tolist(), batch.negative.tolist(), strict=True):
+                found.setdefault(user, Counter())[item] += 1
+    for user, counts in found.items():
+        free = set(range(graph.num_items)) - set(graph.seen[user].indices.tolist())
+        assert set(counts) == free
+        expected = counts.total() / len(free)
+        assert all(abs(count - expected) < 5 * expected**0.5 for count in counts.values())
+
+
+def test_a_user_with_every_item_gets_his_positive_back():
+    edges = np.array([[0, 0, 0], [0, 1, 2]])
+    batch = next(sampler(make_dataset(Part(1, 3, edges, np.arange(3), np.ones(3, np.float32)))).epoch())
+    assert torch.equal(batch.negative, batch.positive)
+
+
+def test_shared_negatives_are_distinct_and_masked_exactly_where_the_user_has_them(graph):
+    for batch in sampler(graph, loss="infonce", negatives=6, batch_size=16).epoch():
+        assert len(batch.negative.unique()) == 6
+        masked = torch.zeros(len(batch.user), 6, dtype=torch.bool)
+        masked[batch.masked[0], batch.masked[1]] = True
+        expected = torch.from_numpy(graph.seen.toarray())[batch.user][:, batch.negative]
+        assert torch.equal(masked, expected)
+
+
+def test_no_more_negatives_than_items(graph):
+    batch = next(sampler(graph, loss="infonce", negatives=1000).epoch())
+    assert sorted(batch.negative.tolist()) == list(range(graph.num_items))
+
+
+@pytest.mark.parametrize("loss", ["bpr", "infonce"])
+def test_same_seed_same_batches(loss):
+    graph = make_dataset(make_part())
+    one, two, other = (list(sampler(graph, seed, loss=loss, negatives=4).epoch()) for seed in (3, 3, 4))
+    assert all(
+        torch.equal(a.negative, b.negative) and torch.equal(a.user, b.user) for a, b in zip(one, two, strict=True)
+    )
+    assert any(not torch.equal(a.user, b.user) for a, b in zip(one, other, strict=True))

@@ -1,0 +1,40 @@
+"""Two communities that share no item: what a user is missing is the one item of his community that was held out."""
+
+import numpy as np
+import polars as pl
+
+from features.corpus import Corpus, make_corpus
+from features.table import FeatureTable
+
+USERS, ITEMS = 20, 10  # of each community
+
+
+def two_communities() -> Corpus:
+    """Every user has all items of his community: one of them is test, one valid, the others train."""
+    rows = []
+    for user in range(2 * USERS):
+        community = user // USERS
+        for item in range(ITEMS):
+            part = {user % ITEMS: "test", (user + 1) % ITEMS: "valid"}.get(item, "train")
+            rows.append((f"u{user:02}", f"i{community * ITEMS + item:02}", part))
+    splits = pl.DataFrame(rows, schema=["user_id", "item_id", "part"], orient="row").with_columns(
+        time=pl.lit(None, pl.Int64),
+        order=pl.int_range(pl.len()),
+        weight=pl.lit(1.0, pl.Float32),
+        split_id=pl.lit("two"),
+    )
+    users = pl.DataFrame({"id": [f"u{user:02}" for user in range(2 * USERS)] + ["u99"]})  # u99 has no interaction
+    items = pl.DataFrame({"id": [f"i{item:02}" for item in range(2 * ITEMS)] + ["i99"]})  # nor has i99
+    return make_corpus(users, items, splits)
+
+
+def community_text(dim: int = 12) -> dict[str, FeatureTable]:
+    """A direction for each community and a little noise; the last user and the last item have no text."""
+    rng = np.random.default_rng(0)
+    centre = rng.normal(size=(2, dim))
+    tables = {}
+    for kind, size in (("user", USERS), ("item", ITEMS)):
+        x = np.repeat(centre, size, axis=0) + 0.3 * rng.normal(size=(2 * size, dim))
+        x = np.vstack([x / np.linalg.norm(x, axis=1, keepdims=True), np.zeros(dim)]).astype(np.float32)
+        tables[kind] = FeatureTable(kind, x, np.arange(2 * size + 1) < 2 * size, f"made.{kind}")
+    return tables
