@@ -1,9 +1,11 @@
 # Two commands: `make night` sets up and runs the main job on the sample; `make test` sets up and passes the tests.
-# PYTHON picks the interpreter (3.11 or newer), PIP_ARGS adds options to pip, RUN picks the run file.
+# PYTHON picks the interpreter (3.11 or newer), PIP_ARGS adds options to pip, RUN picks the run
+# file, PORT that of the local Airflow.
 
 PYTHON ?= python3
 PIP_ARGS ?=
 RUN ?= infra/runs/sample.toml
+PORT ?= 8080
 BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
@@ -52,7 +54,7 @@ lint: .venv/.dev
 	$(BIN)/lint-imports
 
 airflow: .venv/.airflow
-	$(BIN)/python infra/airflow/start.py --run $(RUN)
+	$(BIN)/python infra/airflow/start.py --run $(RUN) --port $(PORT)
 
 clean:
 	rm -rf .venv .airflow lake .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
