@@ -1,8 +1,9 @@
 """The same random search for every graph model of a run file, chosen on validation alone.
 
-`python -m benchmarks.tune --run FILE [--trials 8] [--models a,b]` trains each model that is no control `trials` times
-with settings drawn from SPACE (and OBJECTIVE_SPACE where it has an objective), one seed each, and prints the best. It
-never looks at the test part. A stopped search goes on where it was: finished trials are found by their settings.
+`python -m benchmarks.tune --run FILE [--trials 6] [--models a,b]` trains each model that is no control `trials` times
+with settings drawn from the spaces below, one seed each, and prints the best. It never looks at the test part. Models of one
+backbone get the same draws of what they share, so a baseline and its candidate differ in the objective alone. A stopped
+search goes on where it was: finished trials are found by their settings.
 """
 
 from __future__ import annotations
@@ -21,14 +22,9 @@ from schemas.run import Model, Objective, load_run
 
 Space = Mapping[str, Sequence[Any]]
 
-SPACE: Space = {
-    "loss": ("bpr", "infonce"),
-    "learning_rate": (1e-3, 3e-3, 1e-2),
-    "temperature": (0.1, 0.15, 0.2, 0.3),
-    "l2": (1e-6, 1e-5, 1e-4, 1e-3),
-}
-BACKBONE_SPACE: Space = {"layers": (1, 2, 3)}
-OBJECTIVE_SPACE: Space = {"weight": (0.01, 0.03, 0.1, 0.3), "temperature": (0.1, 0.2, 0.5)}
+TRAINING: Space = {"temperature": (0.1, 0.15, 0.2), "l2": (0.0, 1e-5, 1e-4)}
+BACKBONE: Mapping[str, Space] = {"lightgcn": {"layers": (2, 3)}, "alpharec": {"layers": (1, 2, 3)}}
+OBJECTIVE: Space = {"weight": (0.03, 0.1, 0.3, 1.0), "temperature": (0.1, 0.2, 0.5)}
 
 
 def main() -> None:
@@ -36,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--run", type=Path, required=True, help="run file")
     parser.add_argument("--ds", default=today(), help="night whose tables are read; it must have been materialized")
-    parser.add_argument("--trials", type=int, default=8, help="settings tried per model")
+    parser.add_argument("--trials", type=int, default=6, help="settings tried per model")
     parser.add_argument("--models", default="", help="only these, separated by commas")
     parser.add_argument("--seed", type=int, default=0, help="seed of the search and of the trainings")
     chosen = parser.parse_args()
@@ -52,7 +48,7 @@ def main() -> None:
 
 def search(night: Night, model: Model, corpus: Corpus, exam: Exam, trials: int, seed: int) -> list[dict[str, Any]]:
     """Train every drawn setting of one model; best first."""
-    metric, found = night.run.evaluation.selection, []
+    metric, found = night.run.evaluation.selection, list[dict[str, Any]]()
     for number, variant in enumerate(draws(model, trials, seed), start=1):
         fitted, _ = fit(night, variant, seed, corpus, exam)
         settings = {**variant.training, **_part_settings(variant)}
@@ -66,27 +62,25 @@ def search(night: Night, model: Model, corpus: Corpus, exam: Exam, trials: int, 
 
 
 def draws(model: Model, trials: int, seed: int) -> Iterator[Model]:
-    """`trials` different variants of a model, the same ones for the same seed."""
-    generator, seen = random.Random(f"{seed} {model.name}"), set[str]()
+    """`trials` variants of a model that differ in training or backbone, the same ones for the same seed."""
+    assert model.backbone is not None, "only graph models are searched"
+    shared, own = random.Random(f"{seed} {model.backbone.name}"), random.Random(f"{seed} objectives")
+    seen = list[tuple[dict[str, Any], dict[str, Any]]]()
     while len(seen) < trials:
-        training, backbone = _draw(SPACE, generator), _draw(BACKBONE_SPACE, generator)
-        drawn = {"training": {**model.training, **training}, "objectives": _objectives(model, generator)}
-        if model.backbone is not None:
-            drawn["backbone"] = model.backbone.model_copy(update={"options": {**model.backbone.options, **backbone}})
-        variant = model.model_copy(update=drawn)
-        if variant.model_dump_json() not in seen:
-            seen.add(variant.model_dump_json())
-            yield variant
+        options, training = _draw(BACKBONE.get(model.backbone.name, {}), shared), _draw(TRAINING, shared)
+        if (options, training) in seen:
+            continue
+        seen.append((options, training))
+        backbone = model.backbone.model_copy(update={"options": {**model.backbone.options, **options}})
+        objectives = tuple(_objective(objective, own) for objective in model.objectives)
+        drawn = {"training": {**model.training, **training}, "backbone": backbone, "objectives": objectives}
+        yield model.model_copy(update=drawn)
 
 
-def _objectives(model: Model, generator: random.Random) -> tuple[Objective, ...]:
-    drawn = [(objective, _draw(OBJECTIVE_SPACE, generator)) for objective in model.objectives]
-    return tuple(
-        each.model_copy(
-            update={"weight": new["weight"], "options": {**each.options, "temperature": new["temperature"]}}
-        )
-        for each, new in drawn
-    )
+def _objective(objective: Objective, generator: random.Random) -> Objective:
+    drawn = _draw(OBJECTIVE, generator)
+    options = {**objective.options, "temperature": drawn["temperature"]}
+    return objective.model_copy(update={"weight": drawn["weight"], "options": options})
 
 
 def _draw(space: Space, generator: random.Random) -> dict[str, Any]:

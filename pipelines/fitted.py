@@ -13,7 +13,7 @@ from evaluation.judge import examine
 from evaluation.protocol import Exam
 from features.corpus import Corpus
 from features.table import FeatureTable, align, mean_of_train_items, shuffled
-from graph_models.trainer import Epoch
+from graph_models.curve import Epoch
 from pipelines.night import Night, write_json
 from recommenders import make_recommender
 from schemas.errors import ConfigError, StoreError, unknown_name

@@ -27,7 +27,7 @@ def report(night: Night) -> Counts:
     content = build(night)
     write_json(night.folder / "report.json", content)
     page = night.folder / "report.html"
-    page.write_text(render(content), encoding="utf-8")
+    page.write_text(render(for_people(content)), encoding="utf-8")
     return {"html": str(page), "json": str(night.folder / "report.json")}
 
 
@@ -75,6 +75,18 @@ def build(night: Night) -> dict[str, Any]:
         "cost_usd": generated.get("cost_usd", 0.0),
         "tables": [{"name": name, "version": night.store.version(name)} for name in night.store.names()],
     }
+
+
+def for_people(report: dict[str, Any]) -> dict[str, Any]:
+    """The report without what only programs read: precision, and intervals of metrics that models are not chosen by."""
+    k = report["selection"].split("@")[1]
+    shown = (f"recall@{k}", f"ndcg@{k}")
+    summary = [
+        {**row, "test": {name: value for name, value in row["test"].items() if not name.startswith("precision")}}
+        for row in report["summary"]
+    ]
+    intervals = [row for row in report["intervals"] if row["metric"] in shown]
+    return {**report, "summary": summary, "intervals": intervals}
 
 
 def summaries(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
