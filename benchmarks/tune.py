@@ -1,9 +1,9 @@
 """The same random search for every graph model of a run file, chosen on validation alone.
 
 `python -m benchmarks.tune --run FILE [--trials 6] [--models a,b]` trains each model that is no control `trials` times
-with settings drawn from the spaces below, one seed each, and prints the best. It never looks at the test part. Models of one
-backbone get the same draws of what they share, so a baseline and its candidate differ in the objective alone. A stopped
-search goes on where it was: finished trials are found by their settings.
+with settings drawn from the spaces below, one seed each, and prints the best. It never looks at the test part. Models
+of one backbone get the same draws of what they share, so a baseline and its candidate differ in the objective alone. A
+stopped search goes on where it was: finished trials are found by their settings.
 """
 
 from __future__ import annotations
