@@ -24,7 +24,7 @@ Space = Mapping[str, Sequence[Any]]
 
 TRAINING: Space = {"temperature": (0.1, 0.15, 0.2), "l2": (0.0, 1e-5, 1e-4)}
 BACKBONE: Mapping[str, Space] = {"lightgcn": {"layers": (2, 3)}, "alpharec": {"layers": (1, 2, 3)}}
-OBJECTIVE: Space = {"weight": (0.03, 0.1, 0.3, 1.0), "temperature": (0.1, 0.2, 0.5)}
+OBJECTIVE: Space = {"weight": (0.001, 0.003, 0.01, 0.03), "temperature": (0.1, 0.2, 0.5)}
 
 
 def main() -> None:
