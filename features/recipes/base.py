@@ -54,6 +54,11 @@ class Recipe(ABC):
     max_characters: Positive = 1000
     ask_without_facts: bool = False
 
+    @classmethod
+    def main_field(cls) -> str:
+        """The first field of the answer: the text that recipes which need this one show."""
+        return next(iter(cls.answer.model_fields))
+
     @abstractmethod
     def system(self) -> str:
         """The instruction, equal for all subjects. It says that the data is data."""
@@ -66,7 +71,7 @@ class Recipe(ABC):
         """The prompt of a subject. Raises AnswerError `nothing_to_ask` where no fact is known: a reject, not a call."""
         data = self.data(subject)
         if data.empty and not self.ask_without_facts:
-            raise AnswerError("nothing_to_ask", f"{self.name}: {subject.kind} {subject.id}: no text and no history")
+            raise AnswerError("nothing_to_ask", f"{subject.kind} {subject.id}: no text and no history")
         about = (self.name, self.version, subject.kind, subject.id)
         return Prompt(*about, self.system(), data.text, _schema(self.answer), data.source_ids)
 

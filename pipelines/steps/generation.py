@@ -102,9 +102,8 @@ class _Desk:
         texts: dict[str, str] = {}
         for name in recipe.needs:
             needed = self.recipe(name)
-            field = next(iter(needed.answer.model_fields))
             for row in self.read(needed).rows:
-                if not isinstance(row, EdgeRow) and row.field == field:
+                if not isinstance(row, EdgeRow) and row.field == needed.main_field():
                     texts[row.id] = row.text
         return self.corpus.train.subjects(recipe.kind, texts)
 

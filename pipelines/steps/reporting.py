@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from features.corpus import attributes
+from features.recipes import RECIPES
 from pipelines.night import Counts, Night, step, write_json
 
 SLICES = {"cold items": "cold", "tail items": "tail", "warm items": "warm"}  # what the report shows of all slices
@@ -138,7 +139,7 @@ def _rejects(night: Night) -> list[dict[str, Any]]:
 
 
 def _sample_profiles(night: Night) -> list[dict[str, Any]]:
-    """A few profiles of each recipe beside the facts they were written from; the same ones for the same ids."""
+    """A few profiles of each recipe (its first field) beside the facts behind them; the same ones for the same ids."""
     if not night.store.exists("profiles", night.ds):
         return []
     profiles, prompts = night.read("profiles"), night.read("prompts")
@@ -146,7 +147,9 @@ def _sample_profiles(night: Night) -> list[dict[str, Any]]:
     keys = ["kind", "id", "recipe"]
     profiles = profiles.join(prompts.select(*keys, "source_ids"), on=keys, how="left").sort("recipe", "field", "id")
     shown = []
-    for (recipe, _), rows in profiles.group_by("recipe", "field", maintain_order=True):
+    for (recipe, field), rows in profiles.group_by("recipe", "field", maintain_order=True):
+        if field != RECIPES[str(recipe)].main_field():
+            continue
         step_size = max(1, rows.height // SAMPLES)
         for row in rows.gather_every(step_size).head(SAMPLES).to_dicts():
             history = [titles.get(id, id) for id in row["source_ids"] or []] if row["kind"] == "user" else []
