@@ -194,10 +194,17 @@ def _profile_rows(desk: _Desk, read: dict[str, Generation]) -> pl.DataFrame:
 
 
 def _asked_rows(recipes: list[Recipe], read: dict[str, Generation]) -> pl.DataFrame:
-    """Everyone a recipe was to be asked about, and whether the answer could be read (null where none came)."""
+    """Everyone a recipe was to be asked about, and whether the answer could be read (null where none came).
+
+    A user without train interactions is nobody to ask about; an item without any fact is a hole in the catalogue.
+    """
     rows = []
     for recipe in recipes:
-        failed = {reject.id: None if reject.reason in NO_ANSWER else False for reject in read[recipe.name].rejects}
+        failed = {
+            reject.id: None if reject.reason in NO_ANSWER else False
+            for reject in read[recipe.name].rejects
+            if recipe.kind == "item" or reject.reason != "nothing_to_ask"
+        }
         answered = {line.id: True for line in read[recipe.name].lineage}
         rows += [(recipe.kind, id, recipe.name, ok) for id, ok in {**answered, **failed}.items()]
     schema = {"kind": pl.String, "id": pl.String, "recipe": pl.String, "answer_ok": pl.Boolean}

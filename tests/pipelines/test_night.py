@@ -111,6 +111,16 @@ def test_a_failing_gate_leaves_the_version_before_live(night) -> None:
     assert list((file.parent / "lake" / "_work" / "nights" / "2026-01-02").rglob("index.html"))
 
 
+def test_users_without_train_interactions_do_not_fail_the_coverage_gate(world) -> None:
+    late = [(f"late{n:02}", "b00", 1_900_000_000 + n) for n in range(38)]  # as many as the others, in test only
+    file = world([*events(), *late], run=RUN.replace('rule = "leave_one_out"', 'rule = "time"'))
+    for step in ("ingest", "split", "generate"):
+        run_night(file, step=step, ds="2031-01-01")
+    lake = DeltaStore(str(file.parent / "lake"))
+    assert lake.read("rejects", ds="2031-01-01")["reason"].to_list() == ["nothing_to_ask"] * 38
+    assert lake.read("profiles", ds="2031-01-01").filter(pl.col("kind") == "user")["id"].n_unique() == 38
+
+
 def test_a_budget_stops_before_the_first_call_that_could_pass_it_and_a_higher_one_goes_on(world) -> None:
     with endpoint(lambda body, attempt: chat(answer_to(body))) as server:
         paid = f'[llm]\nengine = "openai"\nmodel = "m"\nbase_url = "{server.url}"\nusd_per_million_output = 1000.0\n'
