@@ -54,7 +54,13 @@ def _lines(label: str, total: int | None) -> Iterator[Advance]:
         done += count
         if time.monotonic() - said >= LINE_EVERY_S:
             said = time.monotonic()
-            share = f"{done}/{total}" if total else str(done)
-            print(f"{label}: {share} after {said - began:.0f} s {note}".rstrip(), file=sys.stderr, flush=True)  # noqa: T201
+            print(_line(label, done, total, said - began, note), file=sys.stderr, flush=True)  # noqa: T201
 
     yield advance
+
+
+def _line(label: str, done: int, total: int | None, seconds: float, note: str) -> str:
+    """`label: 3/10 after 6 s, about 14 s left, note`."""
+    share = f"{done}/{total}" if total else str(done)
+    left = f", about {seconds * (total - done) / done:.0f} s left" if total and 0 < done < total else ""
+    return f"{label}: {share} after {seconds:.0f} s{left}" + (f", {note}" if note else "")

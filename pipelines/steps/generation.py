@@ -45,10 +45,16 @@ def plan(night: Night) -> Counts:
         planned = [
             {
                 "name": recipe.name,
+                "kind": recipe.kind,
                 **asdict(plan_recipe(recipe, desk.subjects(recipe), desk.engine, desk.ledger, night.run.llm)),
             }
             for recipe in desk.recipes
         ]
+    for each in planned:
+        night.progress.say(
+            f"plan: {each['name']}: {each['to_ask']:,} new of {each['subjects']:,} {each['kind']}s, {each['cached']:,} "
+            f"answered, about {each['input_tokens']:,} input tokens, at most ${each['max_cost_usd']:.2f}"
+        )
     sums = ("cached", "to_ask", "input_tokens", "max_cost_usd")
     return {**{name: sum(each[name] for each in planned) for name in sums}, "recipes": planned}
 
