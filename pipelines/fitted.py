@@ -118,7 +118,7 @@ def _place(night: Night, model: Model, seed: int, corpus: Corpus) -> tuple[Path,
         "items": sha256("\n".join(corpus.ids("item").to_list())),
         "texts": _texts(night, model),
         "model": model.model_dump(exclude={"name", "control_of"}),
-        "training": night.run.training_of(model).model_dump(),
+        "training": night.run.training_of(model).model_dump() if model.backbone else None,
         "selection": night.run.evaluation.selection,
         "seed": seed,
     }
