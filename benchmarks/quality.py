@@ -42,6 +42,10 @@ def lines(report: dict[str, Any]) -> list[str]:
     return table
 
 
+def _sum_but_train(seconds: dict[str, float]) -> float:
+    return sum(value for step, value in seconds.items() if step != "train")
+
+
 def _row(summary: dict[str, Any], report: dict[str, Any]) -> str:
     test, slices, name = summary["test"], summary["slices"], summary["name"]
     against = [row for row in report["intervals"] if (row["name"], row["baseline"]) == (name, report["baseline"])]

@@ -237,7 +237,7 @@ def load_run(file: Path, lake: str | None = None, max_cost_usd: float | None = N
     raw = _read_toml(file)
     folder = file.resolve().parent
     if lake is not None:
-        raw["lake"] = lake if "://" in lake else str(Path(lake).resolve())
+        raw["lake"] = lake if "://" in lake else str(Path(lake).resolve())  # relative to where the command runs
     if max_cost_usd is not None:
         raw.setdefault("llm", {})["max_cost_usd"] = max_cost_usd
     _expand_paths(raw, folder)
@@ -273,7 +273,7 @@ def _expand_paths(raw: dict[str, Any], folder: Path) -> None:
 
 def _absolute(path: str, folder: Path) -> str:
     path = re.sub(r"\$\{(\w+):-([^}]*)\}", lambda match: os.environ.get(match[1]) or match[2], path)
-    path = os.path.expandvars(path)
+    path = os.path.expandvars(path).removeprefix("file://")
     return path if "://" in path else os.path.normpath(folder / Path(path).expanduser())
 
 

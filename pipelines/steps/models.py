@@ -44,6 +44,8 @@ def train(night: Night, model: str | None = None, seed: int | None = None) -> Co
 def evaluate(night: Night) -> Counts:
     """Measure every model of every seed on the test part, once, and its lift over the baseline with intervals."""
     run, corpus = night.run, night.corpus()
+    if not run.models:
+        return {"models": [], "results": [], "intervals": [], "selected": None}
     exam = testing(corpus)
     results, verdicts = list[dict[str, Any]](), dict[str, list[Scores]]()
     user_metrics = list[pl.DataFrame]()
@@ -74,6 +76,8 @@ def evaluate(night: Night) -> Counts:
 def recommend(night: Night) -> Counts:
     """Publish the first k items that every user does not have yet, by the model that validation chose."""
     run, corpus = night.run, night.corpus()
+    if not run.models:
+        return {"model": None, "rows": 0}
     fitted = [read_fitted(night, model, seed, corpus) for model, seed in _chosen(run)]
     name = run.recommend.model or select(run, [asdict(each) for each in fitted])
     best = max((each for each in fitted if each.name == name), key=lambda each: each.valid[run.evaluation.selection])

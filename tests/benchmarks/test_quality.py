@@ -35,7 +35,8 @@ def test_lines_show_lift_controls_and_missing_slices() -> None:
         "baseline": "base",
         "summary": [summary("base"), summary("new"), summary("new.shuffled", "new")],
         "intervals": [interval("new", "base"), interval("new.shuffled", "base"), interval("new", "new.shuffled")],
-        "seconds": {"train": 60.0, "ingest": 1.0},
+        "seconds": {"train": 60.0, "ingest": 1.0, "split": 2.0},
+        "models": [{"seconds": 40.0}, {"seconds": 50.0}],
         "protocol": {"users": 12},
     }
     text = lines(report)
@@ -43,4 +44,4 @@ def test_lines_show_lift_controls_and_missing_slices() -> None:
     assert "+10.0 %, +0.0100 [+0.0050, +0.0150]" in text[3]
     assert text[4].startswith("| &nbsp;&nbsp;`new.shuffled` (control)")
     assert "- `new` − `new.shuffled`: +10.0 %, +0.0100 [+0.0050, +0.0150]" in text
-    assert text[-1] == "12 users judged; train 60 s, the whole night 61 s."
+    assert text[-1] == "12 users judged. Training took 90 s in all, the other steps 3 s."

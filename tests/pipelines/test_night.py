@@ -186,6 +186,20 @@ def test_a_recipe_needs_its_upstream_before_it(world) -> None:
         run_night(world(run=run), ds=DS)
 
 
+def test_a_run_without_recipes_and_models_still_makes_its_tables_and_a_report(world) -> None:
+    file = world(run=RUN.split("[[recipes]]")[0])
+    summary = run_night(file, ds=DS)
+    assert (summary["asked"], summary["encoded"], summary["models"]) == (0, 0, [])
+    assert DeltaStore(str(file.parent / "lake")).names() == ["interactions", "items", "rejects", "splits", "users"]
+    assert DS in Path(summary["report"]).read_text()
+
+
+def test_a_file_url_is_the_folder(world, tmp_path: Path) -> None:
+    run_night(world(), step="ingest", ds=DS, lake=f"file://{tmp_path}/elsewhere")
+    assert DeltaStore(str(tmp_path / "elsewhere")).exists("items", DS)
+    assert (tmp_path / "elsewhere" / "_work").is_dir()
+
+
 def test_a_date_that_is_none_is_a_usage_error(world) -> None:
     with pytest.raises(ConfigError, match="expected a date"):
         run_night(world(), ds="yesterday")
