@@ -34,16 +34,11 @@ def lines(report: dict[str, Any]) -> list[str]:
     controls = [row for row in report["intervals"] if row["baseline"] != baseline and row["metric"] == "recall@20"]
     table += ["", "Against its own control, Recall@20:", ""]
     table += [f"- `{row['name']}` − `{row['baseline']}`: {_interval(row)}" for row in controls]
-    seconds, users = report["seconds"], report["protocol"]["users"]
-    table += [
-        "",
-        f"{users} users judged; train {seconds['train']:.0f} s, the whole night {sum(seconds.values()):.0f} s.",
-    ]
+    trained = sum(model["seconds"] for model in report["models"])
+    others = sum(value for step, value in report["seconds"].items() if step != "train")
+    users = report["protocol"]["users"]
+    table += ["", f"{users} users judged. Training took {trained:.0f} s in all, the other steps {others:.0f} s."]
     return table
-
-
-def _sum_but_train(seconds: dict[str, float]) -> float:
-    return sum(value for step, value in seconds.items() if step != "train")
 
 
 def _row(summary: dict[str, Any], report: dict[str, Any]) -> str:
