@@ -14,7 +14,6 @@ from graph_models.backbones.base import Backbone, Count, Size
 from graph_models.dataset import GraphDataset
 from graph_models.propagation import layer_mean
 
-
 STD = 0.1  # of the first embeddings, as in the paper's code
 NOISE = 0.1  # share of it that stays random when the embeddings start from the spectrum
 
@@ -58,6 +57,8 @@ def spectral(graph: GraphDataset, dim: int) -> Tensor:
     """
     normalised = _normalised(graph.seen)
     rank = min(dim, min(normalised.shape) - 1)
+    if rank < 1:
+        return torch.zeros(sum(normalised.shape), dim)
     left, values, right = svds(normalised, k=rank, v0=np.ones(min(normalised.shape)), solver="arpack")
     both = np.concatenate([left, right.T]) * np.sqrt(values)  # [U+I, rank]
     both *= STD / (both.std() + np.finfo(np.float32).tiny)
