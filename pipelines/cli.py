@@ -44,19 +44,7 @@ def main() -> None:
         sys.exit(1)
 
 
-@app.command()
-def night(
-    run: RunOption,
-    ds: DsOption = None,
-    lake: LakeOption = None,
-    max_cost: CostOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """The whole job: ingest, split, plan, generate, encode, materialize, train, evaluate, recommend, report."""
-    _perform(None, run, ds, lake, max_cost, as_json)
-
-
-def _add_step(name: str, doc: str) -> None:
+def _add_job(name: str, doc: str) -> None:
     def command(
         run: RunOption,
         ds: DsOption = None,
@@ -64,12 +52,13 @@ def _add_step(name: str, doc: str) -> None:
         max_cost: CostOption = None,
         as_json: JsonOption = False,
     ) -> None:
-        _perform(name, run, ds, lake, max_cost, as_json)
+        _perform(None if name == "night" else name, run, ds, lake, max_cost, as_json)
 
     app.command(name, help=doc)(command)
 
 
 for _name, _doc in {
+    "night": "The whole job: ingest, split, plan, generate, encode, materialize, train, evaluate, recommend, report.",
     "ingest": "Read and check the source files; publish users, items and interactions.",
     "split": "Cut the interactions into train, valid and test.",
     "plan": "How many prompts would be asked, and what they may cost; asks nothing.",
@@ -81,7 +70,7 @@ for _name, _doc in {
     "recommend": "Publish the recommendations of the model that is best on validation.",
     "report": "Write report.json and report.html.",
 }.items():
-    _add_step(_name, _doc)
+    _add_job(_name, _doc)
 
 
 def _perform(
