@@ -4,25 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from language_models.prices import cost_usd, estimate_tokens, prompt_tokens
+from language_models.prices import cost_usd
+from language_models.tokens import estimate_tokens, prompt_tokens
 from schemas.records import JSON, Completion, Prompt
 from schemas.run import Llm
 
+OPENAI_URL = "https://api.openai.com/v1"
+FORMAT_WORDS = ("response_format", "response format", "json_schema", "json_object", "schema", "structured", "grammar")
 FORMATS = ("json_schema", "json_object", "text")  # what an endpoint is asked for, until one is not refused
 
 
 def request_body(prompt: Prompt, llm: Llm, form: str) -> dict[str, JSON]:
     """The request without its token limit, whose name differs between endpoints. `form` is one of FORMATS."""
-    request = {"model": llm.model, "messages": prompt.body()["messages"], "temperature": llm.temperature}
+    request: dict[str, JSON] = {"model": llm.model, "messages": prompt.messages(), "temperature": llm.temperature}
     if form == "json_schema":
-        name = "".join(letter if letter.isalnum() else "_" for letter in prompt.recipe)
+        name = "".join(letter if letter.isalnum() else "_" for letter in prompt.recipe)[:64]
         schema = {"name": name, "strict": True, "schema": strict_schema(prompt.answer_schema)}
         return {**request, "response_format": {"type": form, "json_schema": schema}}
     return {**request, "response_format": {"type": form}} if form == "json_object" else request
 
 
-def read_completion(key: str, prompt: Prompt, body: JSON, llm: Llm, latency_s: float) -> Completion:
-    """The first choice; tokens are estimated where the endpoint reports none.
+def output_limit(prompt: Prompt, llm: Llm, url: str) -> dict[str, int]:
+    """How long the answer may be: `llm.max_output_tokens` times the prompt's room, named as the endpoint names it."""
+    name = "max_completion_tokens" if url == OPENAI_URL else "max_tokens"  # others know the older name
+    return {name: llm.max_output_tokens * prompt.room}
+
+
+def concerns_format(message: str) -> bool:
+    """Whether the text of a 400 or 422 is about the response format and not about this prompt."""
+    lower = message.lower()
+    return any(word in lower for word in FORMAT_WORDS)
+
+
+def read_completion(
+    key: str, prompt: Prompt, body: JSON, llm: Llm, latency_s: float, batch: bool = False
+) -> Completion:
+    """The first choice; tokens are estimated where the endpoint reports none. `batch`: paid at batch rates.
 
     Raises ValueError on a body that is not a chat completion.
     """
@@ -31,12 +48,22 @@ def read_completion(key: str, prompt: Prompt, body: JSON, llm: Llm, latency_s: f
         refusal, content = choice["message"].get("refusal"), choice["message"].get("content")
         text = str(refusal or content or "")
         usage = body.get("usage") or {}
-        given = int(usage.get("prompt_tokens", prompt_tokens(prompt)))
-        written = int(usage.get("completion_tokens", estimate_tokens(text)))
+        given = _count(usage, "prompt_tokens")
+        written = _count(usage, "completion_tokens")
+        cached = min(_count(usage.get("prompt_tokens_details") or {}, "cached_tokens") or 0, given or 0)
         reason = "refusal" if refusal else str(choice.get("finish_reason") or "stop")
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from None
-    return Completion(key, text, reason, given, written, cost_usd(given, written, llm), llm.model, latency_s)
+    given = prompt_tokens(prompt) if given is None else given
+    written = estimate_tokens(text) if written is None else written
+    cost = cost_usd(input_tokens=given, output_tokens=written, llm=llm, cached_tokens=cached, batch=batch)
+    return Completion(key, text, reason, given, written, cost, llm.model, latency_s, cached, prompt.turn)
+
+
+def _count(usage: JSON, name: str) -> int | None:
+    """A count of tokens, None where the endpoint reports none."""
+    count = usage.get(name)
+    return None if count is None else int(count)
 
 
 def strict_schema(schema: JSON) -> JSON:

@@ -1,9 +1,11 @@
-"""The two seams to language models: a chat engine that answers prompts, and a text encoder."""
+"""The seams to language models: a chat engine that answers prompts, its online form, and a text encoder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,21 +14,59 @@ from schemas.records import Completion, Prompt
 
 
 class ChatEngine(Protocol):
-    """Answers prompts; completions come back in any order, each carrying the key of its prompt."""
+    """Answers prompts; completions come back in any order, each carrying the key and turn of its prompt."""
 
     name: str  # registry name
     model: str  # written to every row
 
     def key(self, prompt: Prompt) -> str:
-        """Content key of the call: endpoint, model, parameters and prompt body."""
+        """Content key of the call: endpoint, model, parameters and prompt body; equal for every turn of a prompt."""
         ...
 
     def answer(self, prompts: Iterable[Prompt]) -> Iterator[Completion]:
-        """One completion per distinct key. A call that failed for good has `finish_reason` `error:<class>`.
+        """One completion per distinct key and turn.
 
-        Raises EngineError when no call can succeed (wrong key, no quota, no such address).
+        `finish_reason` is `error:<class>` where a call failed for good and `unknown:<class>` where it was sent and no
+        answer came. Raises EngineError when no call can succeed (wrong key, no quota, no such address).
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One attempt that brought a completion, and what the endpoint said of its limits."""
+
+    completion: Completion
+    headers: Mapping[str, str] = field(default_factory=dict)  # lower-case x-ratelimit-* and retry-after*
+
+
+class ChatConnection(Protocol):
+    """An open connection pool to one endpoint and model, inside a running event loop."""
+
+    format: str | None  # the response format that the endpoint takes, once known; may be set before the first call
+
+    async def send(self, prompt: Prompt) -> Reply:
+        """One attempt, never repeated. Raises language_models.faults.Failure with the fault that it met."""
+        ...
+
+    async def recover(self, prompt: Prompt) -> Completion | None:
+        """The stored answer of a turn that was sent before, where the endpoint keeps them (`llm.recovery`); no cost."""
+        ...
+
+
+@runtime_checkable
+class OnlineEngine(Protocol):
+    """A chat engine whose calls are made one by one over a network, so that a scheduler can pace them."""
+
+    name: str
+    model: str
+    endpoint: str  # the namespace of its keys
+
+    def key(self, prompt: Prompt) -> str: ...
+
+    def answer(self, prompts: Iterable[Prompt]) -> Iterator[Completion]: ...
+
+    def connect(self) -> AbstractAsyncContextManager[ChatConnection]: ...
 
 
 class TextEncoder(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from features.recipes import RECIPES, check_recipes
+from language_models.prices import check_prices
 from recommenders import check_model
 from schemas.errors import ConfigError, unknown_name
 from schemas.run import Model, Run
@@ -12,6 +13,7 @@ def check_run(run: Run) -> None:
     """Look every name and option of the run file up. Raises ConfigError naming file, key and nearest valid name."""
     try:
         check_recipes(run.recipes)
+        check_prices(run.llm)
     except ConfigError as error:
         raise ConfigError(f"{run.file}: {error}") from None
     for model in run.models:

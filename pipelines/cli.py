@@ -83,6 +83,22 @@ def _perform(
         typer.echo(json.dumps(summary, allow_nan=False))
 
 
+@app.command()
+def reparse(
+    recipe: Annotated[str, typer.Argument(help="Recipe of the run file, such as rlmrec.item")],
+    run: RunOption,
+    ds: Annotated[str | None, typer.Option("--ds", help="Night to publish; the last one when left out.")] = None,
+    lake: LakeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read a recipe's stored answers again, after its parser has changed, and publish them: 0 calls."""
+    from pipelines.job import reparse_night
+
+    summary = reparse_night(run, recipe, ds=ds, lake=lake)
+    if as_json:
+        typer.echo(json.dumps(summary, allow_nan=False))
+
+
 @app.command("list")
 def list_parts(
     kind: Annotated[str, typer.Argument(help="recipes, backbones, objectives, recommenders, encoders or engines")],
@@ -98,6 +114,17 @@ def list_parts(
     width = max(len(entry.name) for entry in found)
     for entry in found:
         typer.echo(f"{entry.name:<{width}}  {entry.doc}  [{entry.source}]")
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    options_metavar="[OPTIONS]",
+)
+def simulate(context: typer.Context) -> None:
+    """Serve an OpenAI-compatible endpoint that answers offline and fails by script; rehearse a night at no cost."""
+    from language_models.simulator.command import simulate as serve
+
+    serve(context.args)
 
 
 @app.command()

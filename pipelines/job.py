@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipelines.night import Counts, today, work_folder
+from pipelines.night import Counts, last_night, today, work_folder
 from pipelines.progress import Progress
 from schemas.run import load_run
+
+
+ALWAYS_SHOWN = ("asked", "cached", "to_ask", "encoded", "rejected")
 
 
 def run_night(
@@ -37,6 +40,16 @@ def run_night(
     return summary
 
 
+def reparse_night(file: Path, recipe: str, ds: str | None = None, lake: str | None = None) -> dict[str, Any]:
+    """Read a recipe's stored answers again and publish them as the night `ds`, by default the last one."""
+    run = load_run(file, lake=lake)
+    from pipelines.checks import check_run
+    from pipelines.steps.generation import reparse
+
+    check_run(run)
+    return reparse(run, ds or last_night(run), recipe)
+
+
 def summarize(done: dict[str, Counts], folder: Path) -> dict[str, Any]:
     """The one object of `--json`: what the steps of this call did. Sums are over the steps that ran."""
     generated, evaluated = done.get("generate", {}), done.get("evaluate", {})
@@ -55,6 +68,7 @@ def summarize(done: dict[str, Counts], folder: Path) -> dict[str, Any]:
 
 
 def _short(counts: Counts) -> str:
-    """The plain numbers and words of a step's counts, on one line."""
-    shown = {k: v for k, v in counts.items() if isinstance(v, int | float | str) and k != "seconds"}
+    """The plain numbers and words of a step's counts, on one line; of numbers that are zero only the headline ones."""
+    plain = {k: v for k, v in counts.items() if isinstance(v, int | float | str) and k != "seconds"}
+    shown = {k: v for k, v in plain.items() if v or k in ALWAYS_SHOWN}
     return "  ".join(f"{key} {value}" for key, value in shown.items())

@@ -47,8 +47,9 @@ class Night:
         return self.store.overwrite(table, conform(table, frame), self.ds)
 
     @property
-    def ledger_file(self) -> Path:
-        return self.work / "ledger.sqlite"
+    def ledger(self) -> str | Path:
+        """Where the ledger is: a database that several hosts share, or a file of this night's work folder."""
+        return self.run.llm.ledger or self.work / "ledger.sqlite"
 
     @property
     def folder(self) -> Path:
@@ -89,6 +90,12 @@ def work_folder(run: Run) -> Path:
 def today() -> str:
     """The date of tonight, UTC."""
     return datetime.datetime.now(datetime.UTC).date().isoformat()
+
+
+def last_night(run: Run) -> str:
+    """The date of the latest night that has split its data; today where there is none."""
+    splits = sorted(work_folder(run).glob("nights/*/steps/split.json"))
+    return splits[-1].parents[1].name if splits else today()
 
 
 def end_of(ds: str) -> int:

@@ -7,6 +7,7 @@ LoregraphError                 1  anything of ours that went wrong
 ├── StoreError                 1  a table cannot be read or written
 ├── EngineError                1  the chat endpoint refused us for good (key, quota, address)
 ├── AnswerError                1  one answer cannot be read; ends as a row of the rejects table
+├── StopError                  1  a signal asked us to stop; all answers so far are kept
 ├── GateError                  3  a data gate failed; the version before stays live
 └── BudgetError                4  the next call would pass the cap; all answers so far are kept
 """
@@ -52,6 +53,10 @@ class AnswerError(LoregraphError):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+class StopError(LoregraphError):
+    """SIGTERM or Ctrl-C came, what was in flight has been kept, and the same command goes on from there."""
 
 
 class GateError(LoregraphError):

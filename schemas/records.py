@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple
 
 Kind = Literal["user", "item"]
 JSON = Any
@@ -58,19 +58,69 @@ class Prompt:
     user: str
     answer_schema: Mapping[str, JSON]  # JSON schema of the answer
     source_ids: tuple[str, ...] = ()  # ids of the interactions' other side that the text was made from
+    sample: int = 0  # several answers to one question: each has a key of its own
+    turn: int = 0  # 0 is the question itself, 1 and on are follow-ups to an answer that could not be used; same key
+    correction: str = ""  # follow-up: what was wrong with the answer before
+    room: int = 1  # follow-up: how many times the usual output limit is allowed
 
     def body(self) -> JSON:
-        """The part of the prompt that decides the answer; who it is about is in the text, not in the key."""
-        return {
+        """The part of the prompt that decides the key; who it is about is in the text, not in the key."""
+        asked = {
             "recipe": self.recipe,
             "version": self.version,
             "messages": [{"role": "system", "content": self.system}, {"role": "user", "content": self.user}],
             "answer_schema": self.answer_schema,
         }
+        return {**asked, "sample": self.sample} if self.sample else asked
+
+    def messages(self) -> list[dict[str, str]]:
+        """What is sent: the question, and in a follow-up what was wrong with the answer before."""
+        messages: list[dict[str, str]] = self.body()["messages"]
+        return [*messages, {"role": "user", "content": self.correction}] if self.correction else messages
 
     def key(self, model: str, params: Mapping[str, JSON]) -> str:
         """Content key of the call: sha256 of canonical JSON of model, parameters (endpoint included) and body."""
         return sha256(canonical({"model": model, "params": dict(params), **self.body()}))
+
+
+class KeyMaker:
+    """`Prompt.key` for many prompts of one model and parameters, at about a quarter of the time.
+
+    What stands before and after the user message in the canonical JSON is equal for all prompts of a recipe: it is
+    written once, and the part before is hashed once.
+    """
+
+    MOST = 256  # different frames kept; a run has one per recipe
+
+    def __init__(self, model: str, params: Mapping[str, JSON]) -> None:
+        self._model, self._params = model, dict(params)
+        self._write = json.JSONEncoder(ensure_ascii=False).encode
+        self._frames: dict[tuple[str, str, str, int, int], _Frame] = {}
+
+    def __call__(self, prompt: Prompt) -> str:
+        """Equal to `prompt.key(model, params)`."""
+        about = prompt.recipe, prompt.version, prompt.system, prompt.sample, id(prompt.answer_schema)
+        frame = self._frames.get(about)
+        if frame is None or frame.schema is not prompt.answer_schema:
+            frame = self._frames[about] = self._frame(prompt)
+        digest = frame.before.copy()
+        digest.update((self._write(prompt.user) + frame.after).encode())
+        return digest.hexdigest()
+
+    def _frame(self, prompt: Prompt) -> _Frame:
+        if len(self._frames) >= self.MOST:
+            self._frames.clear()
+        gap = "\ue000" + sha256(prompt.system)  # stands for the user message, and nowhere else
+        whole = canonical({"model": self._model, "params": self._params, **replace(prompt, user=gap).body()})
+        before, found, after = whole.partition(canonical(gap))
+        assert found
+        return _Frame(hashlib.sha256(before.encode()), after, prompt.answer_schema)
+
+
+class _Frame(NamedTuple):
+    before: hashlib._Hash  # of the text before the user message
+    after: str
+    schema: Mapping[str, JSON]  # held, so that no other schema can get its id
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +129,24 @@ class Completion:
 
     key: str
     text: str
-    finish_reason: str  # stop, length, content_filter, refusal, missing or error:<class>
+    finish_reason: str  # stop, length, content_filter, refusal, missing, error:<class> (not paid) or unknown:<class>
     input_tokens: int
     output_tokens: int
     cost_usd: float
     model: str
     latency_s: float
+    cached_tokens: int = 0  # of the input tokens, those that the endpoint had in its cache
+    turn: int = 0  # of the prompt that it answers
+
+    @property
+    def failed(self) -> bool:
+        """No answer came and nothing was paid: the call may be made again."""
+        return self.finish_reason.startswith("error:")
+
+    @property
+    def unknown(self) -> bool:
+        """The call was sent and no answer came: it may have been paid."""
+        return self.finish_reason.startswith("unknown:")
 
 
 @dataclass(frozen=True, slots=True)

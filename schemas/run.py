@@ -57,20 +57,46 @@ class Split(Section):
 class Llm(Section):
     """The chat engine and what it may cost."""
 
-    engine: Literal["offline", "openai", "recorded"] = "offline"
-    model: str = Field("offline", description="model name sent to the endpoint")
+    engine: Literal["offline", "openai", "recorded", "hf"] = "offline"
+    mode: Literal["online", "batch"] = Field("online", description="openai: call by call, or the Batch API")
+    model: str = Field("offline", description="model name sent to the endpoint; hf: folder of a causal language model")
     base_url: str | None = Field(None, description="OpenAI-compatible endpoint; the SDK's default when absent")
     key_env: str = Field("OPENAI_API_KEY", description="environment variable that holds the key")
     temperature: float = Field(0.0, ge=0)
     max_output_tokens: int = Field(600, gt=0)
+    structured: Literal["auto", "json_schema", "json_object", "text"] = Field(
+        "auto", description="how answers are asked for; auto: the strictest that the endpoint takes, remembered"
+    )
     concurrency: int = Field(16, gt=0, description="requests in flight at most")
-    attempts: int = Field(5, gt=0, description="tries of one call before it is a reject")
+    requests_per_minute: int | None = Field(None, gt=0, description="default: as the x-ratelimit headers say")
+    tokens_per_minute: int | None = Field(None, gt=0, description="default: as the x-ratelimit headers say")
+    attempts: int = Field(5, gt=0, description="tries of one call before it is a reject; a 429 is no try")
     timeout_s: float = Field(120.0, gt=0)
+    recovery: Literal["none", "stored", "idempotency"] = Field(
+        "none",
+        description="how an answer that got lost on the way is found again: stored completions by metadata, or a "
+        "gateway that honours Idempotency-Key",
+    )
+    ledger: str | None = Field(
+        None, description="postgresql:// address of a ledger for several hosts; default: ledger.sqlite in `work`"
+    )
+    batch_window: str = Field("24h", description="batch: completion window asked for")
+    batch_requests: int = Field(20_000, gt=0, le=50_000, description="batch: requests per file at most")
+    batch_poll_s: float = Field(30.0, gt=0, description="batch: seconds between looks at a batch")
+    batch_size: int = Field(8, gt=0, description="hf: prompts generated together")
+    device: str = Field("auto", description="hf: auto, cpu, cuda, ...")
+    redact: bool = Field(False, description="take e-mail addresses, telephone numbers and URLs out of prompts")
     answers: str | None = Field(None, description="recorded: the answers.parquet to read; relative to the run file")
     fields: dict[str, str] = Field({}, description="recorded: recorded field name -> field of the recipe's answer")
-    usd_per_million_input: float = Field(0.0, ge=0)
-    usd_per_million_output: float = Field(0.0, ge=0)
+    prices: str | None = Field(None, description="price table (TOML) that goes before the built-in one")
+    usd_per_million_input: float | None = Field(
+        None, ge=0, description="default: as the price table says; 0 where it knows no price and the other one is given"
+    )
+    usd_per_million_output: float | None = Field(None, ge=0, description="default: as usd_per_million_input")
     max_cost_usd: float | None = Field(None, ge=0, description="stop with exit code 4 before a call that could pass it")
+    metrics_port: int | None = Field(
+        None, gt=0, lt=65536, description="serve Prometheus metrics on 127.0.0.1 while asking"
+    )
     shards: int = Field(4, gt=0, le=1000, description="mapped Airflow tasks per recipe")
 
 
@@ -265,7 +291,10 @@ def _read_toml(file: Path) -> dict[str, Any]:
 def _expand_paths(raw: dict[str, Any], folder: Path) -> None:
     """Make every path of the run file absolute: a run means the same from any working directory."""
     data, llm = raw.get("data"), raw.get("llm")
-    places: list[tuple[Any, str]] = [(raw, "lake"), (raw, "work"), (data, "path"), (llm, "answers")]
+    places: list[tuple[Any, str]] = [(raw, "lake"), (raw, "work"), (data, "path")]
+    places += [(llm, "answers"), (llm, "prices")]
+    if isinstance(llm, dict) and llm.get("engine") == "hf" and str(llm.get("model", ""))[:1] in ("/", ".", "~", "$"):
+        places.append((llm, "model"))  # else a name in the local cache of Hugging Face
     for section, key in places:
         if isinstance(section, dict) and isinstance(section.get(key), str):
             section[key] = _absolute(section[key], folder)

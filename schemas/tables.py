@@ -10,6 +10,21 @@ import polars as pl
 from schemas.errors import DataError
 
 String, Int64, Float32, Float64 = pl.String(), pl.Int64(), pl.Float32(), pl.Float64()
+CALLS = (
+    "asked",
+    "cached",
+    "follow_ups",
+    "rejected",
+    "failed",
+    "unknown",
+    "orphaned",
+    "recovered",
+    "retried",
+    "rate_limited",
+    "input_tokens",
+    "cached_tokens",
+    "output_tokens",
+)
 METRICS = tuple(f"{metric}@{k}" for metric in ("recall", "ndcg") for k in (5, 10, 20))
 
 
@@ -98,6 +113,23 @@ TABLES: Mapping[str, Table] = {
         "answers and input rows that could not be used, and why",
         {"step": String, "key": String, "kind": String, "id": String, "reason": String, "detail": String},
         key=(),
+    ),
+    "llm_runs": Table(
+        "runs of a recipe's questions, failed and killed ones included: calls, tokens, US dollars, seconds",
+        {
+            "recipe": String,
+            "kind": String,
+            "shard": Int64,
+            "started": String,
+            "engine": String,
+            "model": String,
+            "mode": String,
+            "outcome": String,
+            **dict.fromkeys(CALLS, Int64),
+            "cost_usd": Float64,
+            "seconds": Float64,
+        },
+        key=("recipe", "shard", "started"),
     ),
     "vectors": Table(
         "every text ever encoded, by encoder and text hash; grows, so that no text is encoded twice",

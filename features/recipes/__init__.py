@@ -25,7 +25,7 @@ def make_recipe(name: str, options: Mapping[str, object] | None = None) -> Recip
     if name not in RECIPES:
         raise ConfigError(unknown_name("recipes", name, RECIPES))
     recipe, given = RECIPES[name], dict(options or {})
-    known = [field.name for field in fields(recipe)]
+    known = [field.name for field in fields(recipe) if field.metadata.get("option", True)]
     for option in given:
         if option not in known:
             raise ConfigError(unknown_name(f"recipes.{name}.options", option, known))
@@ -37,12 +37,13 @@ def make_recipe(name: str, options: Mapping[str, object] | None = None) -> Recip
         raise ConfigError(f"{where}: {first['msg']}, found {first['input']!r}") from None
 
 
-def make_recipes(configs: Sequence[run.Recipe], corpus: Corpus) -> list[Recipe]:
+def make_recipes(configs: Sequence[run.Recipe], corpus: Corpus, redacted: bool = False) -> list[Recipe]:
     """The recipes of a run file in order, each showing all text columns of its table unless it names some.
 
-    Raises ConfigError on a recipe that stands twice or before one that it needs, and on a column that is not there.
+    `redacted` (`llm.redact`): e-mail addresses, telephone numbers and URLs are taken out of every value. Raises
+    ConfigError on a recipe that stands twice or before one that it needs, and on a column that is not there.
     """
-    return [replace(recipe, columns=_columns(recipe, corpus)) for recipe in check_recipes(configs)]
+    return [replace(recipe, columns=_columns(recipe, corpus), redacted=redacted) for recipe in check_recipes(configs)]
 
 
 def check_recipes(configs: Sequence[run.Recipe]) -> list[Recipe]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from heapq import nsmallest
 from typing import Annotated, ClassVar
@@ -19,6 +19,7 @@ from schemas.records import JSON, EdgeRow, Event, Kind, ProfileRow, Prompt, Subj
 
 Row = ProfileRow | EdgeRow
 Positive = Annotated[int, Field(gt=0)]
+_JSON = json.JSONEncoder(ensure_ascii=False)
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class Recipe(ABC):
     `noun` names what is recommended (book, film, place). `columns` are the attributes to show (default: all of the
     table). `max_items`, `max_reviews` and `max_characters` (per value) bound a prompt. `ask_without_facts` asks even
     where nothing is known: for recorded answers, whose authors knew more than the catalogue here tells.
+
+    `redacted` is no option of a recipe but `llm.redact` of the run: contact details are taken out of every value, not
+    of reviews alone.
     """
 
     name: ClassVar[str]
@@ -53,6 +57,7 @@ class Recipe(ABC):
     max_reviews: Positive = 6
     max_characters: Positive = 1000
     ask_without_facts: bool = False
+    redacted: bool = field(default=False, metadata={"option": False})
 
     @classmethod
     def main_field(cls) -> str:
@@ -82,22 +87,24 @@ class Recipe(ABC):
         """
         parsed = parse(answer, self.answer)
         rows = []
-        for field, info in self.answer.model_fields.items():
+        for name, info in self.answer.model_fields.items():
             try:
-                text = read_text(field, getattr(parsed, field), self.words.get(field))
+                text = read_text(name, getattr(parsed, name), self.words.get(name))
             except AnswerError:
                 if info.is_required():
                     raise
             else:
-                rows.append(ProfileRow(subject.kind, subject.id, self.name, field, text, key))
+                rows.append(ProfileRow(subject.kind, subject.id, self.name, name, text, key))
         return rows
 
     def show(self, value: str | None) -> str:
         """A value as the prompt shows it: clean, bounded, and the string None where there is none."""
-        return clean(value or "", self.max_characters) or NOTHING
+        text = value or ""
+        return clean(redact(clean(text)) if self.redacted else text, self.max_characters) or NOTHING
 
     def review(self, event: Event) -> str:
-        return self.show(redact(event.review or ""))
+        """What somebody wrote, never with the contact details in it."""
+        return self.show(redact(clean(event.review or "")))  # cleaned first: a hidden mark must not split an address
 
 
 def sampled(events: Iterable[Event], size: int, subject: Subject) -> list[Event]:
@@ -107,6 +114,8 @@ def sampled(events: Iterable[Event], size: int, subject: Subject) -> list[Event]
     it only if that event is chosen itself.
     """
     latest = {event.id: event for event in events}
+    if len(latest) <= size:
+        return list(latest.values())
     own = f"{subject.kind}\0{subject.id}\0"
     chosen = set(nsmallest(size, latest, key=lambda id: hashlib.sha256((own + id).encode()).digest()))
     return [event for id, event in latest.items() if id in chosen]
@@ -119,7 +128,7 @@ def best_title(attributes: Mapping[str, str]) -> str | None:
 
 def json_object(value: JSON) -> str:
     """One line of JSON."""
-    return json.dumps(value, ensure_ascii=False)
+    return _JSON.encode(value)
 
 
 def json_list(values: Sequence[JSON]) -> str:

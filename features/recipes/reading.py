@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
-import unicodedata
-from collections.abc import Iterator
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
+from language_models.repair import objects
 from schemas.errors import AnswerError
 
 NOTHING = "None"  # how a recipe lets a model say that it cannot answer, and how a prompt says that a value is missing
@@ -26,27 +24,61 @@ def _as_text(value: object) -> object:
 
 Text = Annotated[str, BeforeValidator(_as_text)]
 
-_UNSAFE = {"Cc", "Cs"}  # control characters and lone surrogates
-_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # they can hide text from a reader
-_CONTACT = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+\.\w+|\+?\d(?:[ ()/-]{0,2}\d){8,}")
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters and lone surrogates
+_BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")  # they can hide text from a reader
+
+_URL = r"""(?:(?:https?|ftp)://|\bwww\.)(?:\([^\s()<>"]*\)|[^\s()<>"“”„«»‹›\[\]{}|\\^`])+(?<![.,;:!?'’…])"""
+_PAGE = (
+    r"(?<![\w.@/-])(?:[a-z0-9-]+\.)+(?:com|org|net|info|edu|gov|co|io|me|be|ly|gl|tv|de|fr|uk|eu)/[\w./?=&%#~+-]*[\w/]"
+)
+_E_MAIL = r"(?:mailto:)?(?<![\w.+%-])[\w.+%-]++@(?:[\w-]++\.)+[^\W\d_]{2,}"
+# Each shape of number has separators where people put them. What follows the same shapes is left alone: numbers inside
+# longer ones (ISBN 978-3-16-148410-0, timestamps), years and ranges of them, prices and counts.
+_PHONES = (
+    r"(?:tel:)?\+[1-9](?:[ ().\-/]{0,2}\d){7,14}",  # +49 30 1234567, +1 (555) 123-4567
+    r"00[1-9](?:[ ()\-/]{0,2}\d){8,13}",  # 0049 30 1234567
+    r"\((?!(?:19|20)\d\d\))0?\d{2,4}\) ?[.\-/]?\d{3,4}(?:[ .\-]?\d{2,4}){1,2}",  # (555) 123-4567, (030) 1234 567
+    r"(?:1[ .\-])?[2-9]\d{2}(?P<between>[ .\-])\d{3}(?P=between)\d{4}",  # 555-123-4567, 1-800-555-1234
+    r"[2-9]\d{2}-\d{4}",  # 555-1234
+    r"0[1-9]\d{0,4}[ /\-]\d{3,8}(?:[ \-]\d{2,6}){0,3}",  # 030/1234567, 020 7946 0958
+    r"0[1-9](?:[ .\-]\d{2}){4}",  # 01 23 45 67 89
+    r"[02-9]\d{9}|0\d{10}",  # 5551234567, 07911123456
+)
+_PHONE = rf"(?<![\w.,:/$€£#-])(?<![$€£#] )(?:{'|'.join(_PHONES)})(?![\w]|[-.,:/]\d)"
+_CONTACT = re.compile(f"{_URL}|{_E_MAIL}|{_PAGE}|(?P<phone>{_PHONE})", re.IGNORECASE)
 
 
 def clean(text: str, longest: int | None = None) -> str:
     """One line of the text without control characters, cut at a word to `longest` characters."""
-    safe = "".join(" " if unicodedata.category(c) in _UNSAFE else "" if c in _BIDI else c for c in text)
-    line = " ".join(safe.split())
+    if text.isprintable() and "  " not in text:  # most texts, and the plan of a night looks at all of them
+        line = text.strip()
+    else:
+        line = " ".join(_BIDI.sub("", _UNSAFE.sub(" ", text)).split())
     if longest is None or len(line) <= longest:
         return line
     return (line[:longest].rsplit(" ", 1)[0] or line[:longest]) + "…"
 
 
 def redact(text: str) -> str:
-    """The text without web addresses, e-mail addresses and telephone numbers of those who wrote it."""
-    return _CONTACT.sub("…", text)
+    """The text without web addresses, e-mail addresses and telephone numbers of those who wrote it.
+
+    An ISBN stays, though ten bare digits of one cannot always be told from a telephone number.
+    """
+    return _CONTACT.sub(_redacted, text)
+
+
+def _redacted(found: re.Match[str]) -> str:
+    return found[0] if found["phone"] and _is_isbn(found["phone"]) else "…"
+
+
+def _is_isbn(digits: str) -> bool:
+    """Whether ten digits with nothing between them have the check digit of an ISBN-10."""
+    bare = len(digits) == 10 and digits.isdigit()
+    return bare and sum(place * int(digit) for place, digit in zip(range(10, 0, -1), digits, strict=True)) % 11 == 0
 
 
 def parse(answer: str, model: type[A]) -> A:
-    """The first JSON object of an answer that fits the model.
+    """The first JSON object of an answer that fits the model; where none does as it stands, the first repaired one.
 
     Raises AnswerError: `empty` (no text at all), `no_json` (no object in it), `schema` (fields missing or of the wrong
     type).
@@ -54,7 +86,7 @@ def parse(answer: str, model: type[A]) -> A:
     if not answer.strip():
         raise AnswerError("empty", "expected a JSON object, found no text")
     wrong: ValidationError | None = None
-    for found in _objects(answer):
+    for found in objects(answer):
         try:
             return model.model_validate(found)
         except ValidationError as error:
@@ -79,15 +111,3 @@ def read_text(field: str, text: str, words: int | None) -> str:
     if words is not None and count > REJECT_MARGIN * words:
         raise AnswerError("too_long", f"{field}: expected at most {words} words, found {count}")
     return line
-
-
-def _objects(answer: str) -> Iterator[dict[str, object]]:
-    """The balanced JSON objects of a text in order; fences and words around them are passed over."""
-    decoder, start = json.JSONDecoder(strict=False), 0
-    while (opening := answer.find("{", start)) >= 0:
-        try:
-            value, start = decoder.raw_decode(answer, opening)
-        except (ValueError, RecursionError):
-            start = opening + 1
-        else:
-            yield value

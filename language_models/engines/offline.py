@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 
 from language_models.facts import read_facts
 from language_models.filling import fill
-from language_models.prices import estimate_tokens, prompt_tokens
-from schemas.records import Completion, Prompt
+from language_models.tokens import estimate_tokens, prompt_tokens
+from schemas.records import Completion, KeyMaker, Prompt
 from schemas.run import Llm
 
 VERSION = 1  # part of every key: a better engine answers again
@@ -24,15 +24,16 @@ class OfflineEngine:
     name = "offline"
     model = "offline"
 
-    def __init__(self, llm: Llm) -> None:
+    def __init__(self, llm: Llm) -> None:  # noqa: ARG002
         """`llm` is taken as every engine takes it; nothing in it changes an extract."""
+        self._key = KeyMaker(self.model, {"engine": self.name, "version": VERSION})
 
     def key(self, prompt: Prompt) -> str:
-        return prompt.key(self.model, {"engine": self.name, "version": VERSION})
+        return self._key(prompt)
 
     def answer(self, prompts: Iterable[Prompt]) -> Iterator[Completion]:
         """One completion per prompt, in order; tokens are estimated."""
         for prompt in prompts:
             text = json.dumps(fill(prompt.answer_schema, read_facts(prompt.user)), ensure_ascii=False)
             tokens = prompt_tokens(prompt), estimate_tokens(text)
-            yield Completion(self.key(prompt), text, "stop", *tokens, 0.0, self.model, 0.0)
+            yield Completion(self.key(prompt), text, "stop", *tokens, 0.0, self.model, 0.0, turn=prompt.turn)

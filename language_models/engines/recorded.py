@@ -43,7 +43,8 @@ class RecordedEngine:
         for prompt in prompts:
             recorded = self._answers.get((prompt.kind, prompt.id))
             text = self._text(prompt, recorded) if recorded else ""
-            yield Completion(self.key(prompt), text, "stop" if text else "missing", 0, 0, 0.0, self.model, 0.0)
+            reason = "stop" if text else "missing"
+            yield Completion(self.key(prompt), text, reason, 0, 0, 0.0, self.model, 0.0, turn=prompt.turn)
 
     def _text(self, prompt: Prompt, recorded: Mapping[str, str]) -> str:
         expected = prompt.answer_schema.get("properties", {})

@@ -6,57 +6,50 @@ repeated and sharded, and reading them again costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import polars as pl
 
 from features.corpus import Corpus
 from features.gates import check_table
-from features.generation import Generation, ask_shard, check_sources, read_all
-from features.generation import plan as plan_recipe
+from features.generation import Generation, check_sources, questions, read_all
 from features.measures import against_asked
+from features.planning import describe, plan_all
 from features.recipes import make_recipes
 from features.recipes.base import Recipe
-from language_models.answering import Counts as Calls
+from language_models.answering import answer_all
+from language_models.batch import answer_batches
 from language_models.engines import make_engine
+from language_models.inquiry import Counts as Calls
+from language_models.judging import Question
 from language_models.ledger import Ledger
 from language_models.protocols import ChatEngine
+from pipelines.llm_runs import RunLog, llm_runs, run_log
 from pipelines.night import Counts, Night, step
 from pipelines.steps.tables import publish_rejects
 from schemas.errors import ConfigError, unknown_name
 from schemas.expectations import profile_suite
 from schemas.records import EdgeRow, Subject, sha256
-from schemas.tables import TABLES
+from schemas.tables import CALLS, TABLES
 
-CALLS = ("asked", "cached", "input_tokens", "output_tokens", "cost_usd")
+COUNTED = (*CALLS, "cost_usd")
 NO_ANSWER = ("missing", "not_asked", "nothing_to_ask")  # nothing came that could have been read
 
 
 @step
 def plan(night: Night) -> Counts:
-    """Count the prompts of every recipe, how many are new, and what those may cost at most; asks nothing.
-
-    A recipe that shows another one's texts is planned with the texts there are: exact once those are answered.
-    """
+    """Count the questions of every recipe, how many are new and why, and what those may cost; asks nothing."""
     with _open(night) as desk:
-        planned = [
-            {
-                "name": recipe.name,
-                "kind": recipe.kind,
-                **asdict(plan_recipe(recipe, desk.subjects(recipe), desk.engine, desk.ledger, night.run.llm)),
-            }
-            for recipe in desk.recipes
-        ]
-    for each in planned:
-        night.progress.say(
-            f"plan: {each['name']}: {each['to_ask']:,} new of {each['subjects']:,} {each['kind']}s, {each['cached']:,} "
-            f"answered, about {each['input_tokens']:,} input tokens, at most ${each['max_cost_usd']:.2f}"
-        )
-    sums = ("cached", "to_ask", "input_tokens", "max_cost_usd")
-    return {**{name: sum(each[name] for each in planned) for name in sums}, "recipes": planned}
+        plans = plan_all(desk.recipes, desk.about, desk.texts, desk.engine, desk.ledger, night.run.llm)
+    for each in plans:
+        night.progress.say(f"plan: {describe(each)}")
+    sums = ("cached", "to_ask", "input_tokens", "output_tokens", "expected_cost_usd", "max_cost_usd")
+    return {**{name: sum(getattr(each, name) for each in plans) for name in sums}, "recipes": list(map(asdict, plans))}
 
 
 @step
@@ -87,6 +80,18 @@ def publish(night: Night) -> Counts:
     return counts
 
 
+@step
+def reparse(night: Night, recipe: str) -> Counts:
+    """Read every answer of a recipe again, with the parser of today, and publish what it finds; nothing is asked."""
+    with _open(night) as desk:
+        keys = {desk.engine.key(question.prompt) for question in desk.questions(desk.recipe(recipe))}
+        before = _readable(desk.ledger, keys)
+        published = _publish(desk, {each.name: _calls(Calls()) for each in desk.recipes})
+        after = _readable(desk.ledger, keys)
+    night.progress.say(f"reparse: {recipe}: {after:,} answers can be read, {before:,} could before; 0 calls")
+    return {**published, "recipe": recipe, "readable_before": before, "readable": after}
+
+
 @dataclass
 class _Desk:
     """A night's recipes with what they need to be asked and read."""
@@ -103,39 +108,68 @@ class _Desk:
             raise ConfigError(unknown_name(f"{self.night.run.file}: recipes", name, names))
         return self.recipes[names.index(name)]
 
+    def about(self, recipe: Recipe, texts: Mapping[str, str]) -> Iterator[Subject]:
+        """The recipe's subjects, showing the texts (by id of the other side) of the recipes that it needs."""
+        return self.corpus.train.subjects(recipe.kind, texts)
+
+    def texts(self, recipe: Recipe) -> dict[str, str]:
+        """What the recipe's answers say in their main field, by subject id, as far as there are answers."""
+        field = recipe.main_field()
+        rows = self.read(recipe).rows
+        return {row.id: row.text for row in rows if not isinstance(row, EdgeRow) and row.field == field}
+
     def subjects(self, recipe: Recipe) -> Iterator[Subject]:
         """The recipe's subjects, with the texts of the recipes it needs as far as they are answered."""
         texts: dict[str, str] = {}
         for name in recipe.needs:
-            needed = self.recipe(name)
-            for row in self.read(needed).rows:
-                if not isinstance(row, EdgeRow) and row.field == needed.main_field():
-                    texts[row.id] = row.text
-        return self.corpus.train.subjects(recipe.kind, texts)
+            texts |= self.texts(self.recipe(name))
+        return self.about(recipe, texts)
+
+    def questions(self, recipe: Recipe, shard: int = 0, shards: int = 1) -> Iterator[Question]:
+        return questions(recipe, self.subjects(recipe), self.engine, shard, shards)
 
     def ask(self, recipe: Recipe, shard: int = 0, shards: int = 1) -> Calls:
+        """Have the recipe's questions answered, or those of one shard, and keep a log of the run."""
+        night, llm, engine = self.night, self.night.run.llm, self.engine
         total = self.corpus.num_users if recipe.kind == "user" else self.corpus.num_items
-        with self.night.progress.track(f"ask {recipe.name}", total if shards == 1 else None) as advance:
+        tracked = night.progress.track(f"ask {recipe.name}", total if shards == 1 else None)
+        logged = run_log(night, recipe.name, recipe.kind, shard, engine.name, engine.model)
+        with tracked as advance, logged as log:
             shown = 0
 
             def progress(calls: Calls) -> None:
                 nonlocal shown
-                done = calls.asked + calls.cached
-                advance(done - shown, f"{calls.cached} cached, ${calls.cost_usd:.4f}")
-                shown = done
+                log.tick()
+                advance(calls.done - shown, self._note(log))
+                shown = calls.done
 
-            subjects, llm = self.subjects(recipe), self.night.run.llm
-            return ask_shard(recipe, subjects, self.engine, self.ledger, llm, shard, shards, progress)
+            again = partial(self.questions, recipe, shard, shards)
+            if llm.mode == "batch":
+                answer_batches(again, engine, self.ledger, llm, log.counts, progress)
+            else:
+                answer_all(again(), engine, self.ledger, llm, log.counts, progress)
+        return log.counts
 
     def read(self, recipe: Recipe) -> Generation:
         return read_all(recipe, self.subjects(recipe), self.engine, self.ledger)
+
+    def _note(self, log: RunLog) -> str:
+        """What is said beside the bar: rate, rejects, tokens, and the night's spending against its cap."""
+        calls, cap, totals = log.counts, self.night.run.llm.max_cost_usd, self.ledger.totals()
+        rate = calls.asked / max(time.time() - log.began, 1e-3)
+        words = [f"{calls.cached:,} cached", f"{calls.rejected + calls.failed:,} rejected", f"{rate:.1f}/s"]
+        words += [f"{calls.in_flight} in flight"] if calls.in_flight else []
+        words += [f"{calls.input_tokens + calls.output_tokens:,} tokens"]
+        spent = totals.spent_usd + totals.possible_usd
+        words += [f"${spent:.4f}" + (f" of ${cap:.2f}" if cap is not None else "")] if spent or cap else []
+        return ", ".join(words)
 
 
 @contextmanager
 def _open(night: Night) -> Iterator[_Desk]:
     corpus = night.corpus()
-    recipes, engine = make_recipes(night.run.recipes, corpus), make_engine(night.run.llm)
-    with Ledger(night.ledger_file, night.ds) as ledger:
+    recipes, engine = make_recipes(night.run.recipes, corpus, night.run.llm.redact), make_engine(night.run.llm)
+    with Ledger(night.ledger, night.ds) as ledger:
         yield _Desk(night, corpus, recipes, engine, ledger)
 
 
@@ -144,10 +178,20 @@ def _publish(desk: _Desk, asked: dict[str, Counts]) -> Counts:
     night, read = desk.night, {recipe.name: desk.read(recipe) for recipe in desk.recipes}
     recipes = [_recipe_counts(recipe, read[recipe.name], asked[recipe.name]) for recipe in desk.recipes]
     publish_rejects(night, "publish", _reject_rows(desk.recipes, read))
-    totals = {name: sum(each[name] for each in recipes) for name in (*CALLS, "rejected")}
-    counts = {**totals, "engine": desk.engine.name, "model": desk.engine.model, "recipes": recipes}
+    totals = {name: sum(each[name] for each in recipes) for name in COUNTED}
+    money = desk.ledger.totals()
+    counts = {
+        **totals,
+        "spent_usd": money.spent_usd,  # of this date, all runs together
+        "possible_usd": money.possible_usd,
+        "possible_calls": money.unknown,
+        "engine": desk.engine.name,
+        "model": desk.engine.model,
+        "recipes": recipes,
+    }
     if not recipes:
         return counts
+    night.publish("llm_runs", llm_runs(night))
     for generation in read.values():
         check_sources(generation.lineage, desk.corpus)
     profiles = _profile_rows(desk, read)
@@ -159,16 +203,21 @@ def _publish(desk: _Desk, asked: dict[str, Counts]) -> Counts:
     night.record("gate-profiles", gate.to_json(relative_to=night.folder))
     gate.raise_if_failed()
     night.publish("prompts", _prompt_rows(desk, read))
-    night.publish("profiles", profiles)
+    version = night.publish("profiles", profiles)
+    desk.ledger.publish(profiles["key"].unique(), version)
     return counts
 
 
+def _readable(ledger: Ledger, keys: Iterable[str]) -> int:
+    return sum(state != "rejected" for state in ledger.settled(keys).values())
+
+
 def _calls(calls: Calls) -> Counts:
-    return {name: getattr(calls, name) for name in CALLS}
+    return {name: getattr(calls, name) for name in COUNTED}
 
 
 def _sum(records: list[Counts]) -> Counts:
-    return {name: sum(record[name] for record in records) for name in CALLS}
+    return {name: sum(record[name] for record in records) for name in COUNTED}
 
 
 def _recipe_counts(recipe: Recipe, read: Generation, asked: Counts) -> dict[str, Any]:

@@ -49,6 +49,10 @@ def build(night: Night) -> dict[str, Any]:
             "engine": run.llm.engine,
             "model": generated.get("model", run.llm.model),
             "recipes": generated.get("recipes", []),
+            "spent_usd": generated.get("spent_usd", 0.0),
+            "possible_usd": generated.get("possible_usd", 0.0),
+            "possible_calls": generated.get("possible_calls", 0),
+            "runs": _llm_runs(night),
         },
         "rejects": _rejects(night),
         "gates": [gate for name in ("gate-profiles", "gate-embeddings") for gate in night.records(name)],
@@ -128,6 +132,13 @@ def _without(row: dict[str, float], name: str) -> dict[str, float]:
 
 def _renamed(result: dict[str, Any]) -> dict[str, Any]:
     return {**result, "slices": {short: result["slices"][full] for full, short in SLICES.items()}}
+
+
+def _llm_runs(night: Night) -> list[dict[str, Any]]:
+    """The runs of the language model on this date, oldest first."""
+    if "llm_runs" not in night.store.names():
+        return []
+    return night.read("llm_runs").sort("started").to_dicts()
 
 
 def _rejects(night: Night) -> list[dict[str, Any]]:

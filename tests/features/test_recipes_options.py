@@ -89,3 +89,9 @@ def test_an_answer_may_say_none_and_reasoning_may_be_left_out():
     assert len(recipe.read(subject, json.dumps({"summarization": "a", "reasoning": "b " * 900}), "k")) == 1
     with pytest.raises(AnswerError, match="none: summarization is None"):
         recipe.read(subject, '{"summarization": "None", "reasoning": "no facts"}', "k")
+
+
+def test_redaction_is_set_by_the_run_and_is_no_option_of_a_recipe(corpus):
+    assert [recipe.redacted for recipe in make_recipes([ITEM, USER], corpus, redacted=True)] == [True, True]
+    with pytest.raises(ConfigError, match="redacted: unknown"):
+        make_recipe("rlmrec.item", {"redacted": True})

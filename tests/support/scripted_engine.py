@@ -27,4 +27,4 @@ class ScriptedEngine:
             if isinstance(said, Exception):
                 raise said
             text, reason = said if isinstance(said, tuple) else (said, "stop")
-            yield Completion(self.key(prompt), text, reason, 10, 5, self.cost_usd, self.model, 0.01)
+            yield Completion(self.key(prompt), text, reason, 10, 5, self.cost_usd, self.model, 0.01, turn=prompt.turn)

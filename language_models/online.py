@@ -1,0 +1,286 @@
+"""Calls over a network: this thread looks up and judges, a second runs the event loop, a third commits to the ledger.
+
+An answer goes endpoint -> ledger commit -> judgement. Calls wait in a bounded number: no task and no memory per row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from queue import Empty, SimpleQueue
+
+from language_models.answering import CHUNK, Progress, stopped
+from language_models.inquiry import Inquiry
+from language_models.judging import Question
+from language_models.ledger import Call
+from language_models.ledger.writer import Writer
+from language_models.protocols import ChatConnection, OnlineEngine
+from language_models.scheduler import Scheduler, Status
+from schemas.chunks import chunks
+from schemas.errors import EngineError
+from schemas.records import Completion, Prompt
+
+LOOK_S = 0.2  # between looks at progress and stop requests
+HELD_S = 1.0  # between looks at calls that another worker has in flight
+JUDGED = 128  # verdicts per request to the writer
+FORMAT = "response format of {endpoint} {model}"
+
+
+def ask_online(
+    questions: Iterable[Question],
+    inquiry: Inquiry,
+    engine: OnlineEngine,
+    stop: threading.Event,
+    progress: Progress | None,
+) -> None:
+    """Have the questions answered at an endpoint; see `answer_all` for what is promised and raised."""
+    writer = Writer(inquiry.ledger)
+    try:
+        with _running(engine, inquiry, writer) as line:
+            _Dialogue(inquiry, line, writer, stop, progress).hold(questions)
+    finally:
+        writer.close()
+
+
+class _Dialogue:
+    """The caller's side: feeds calls to the line, and judges what comes back from it."""
+
+    def __init__(
+        self, inquiry: Inquiry, line: _Line, writer: Writer, stop: threading.Event, progress: Progress | None
+    ) -> None:
+        self.inquiry, self.line, self.writer, self.stop, self.progress = inquiry, line, writer, stop, progress
+        self.most_open = max(4 * inquiry.llm.concurrency, CHUNK)
+        self.reported = 0.0
+
+    def hold(self, questions: Iterable[Question]) -> None:
+        for chunk in chunks(questions, CHUNK):
+            self.line.ask(self.inquiry.look_up(chunk))
+            self._listen(self.most_open)
+        self._listen(0)
+        self.line.hang_up()
+        self.reported = 0.0
+        self._report()
+
+    def _listen(self, most_open: int) -> None:
+        """Take in what has come, and wait until at most so many questions are open."""
+        while True:
+            self._take_in(wait=len(self.inquiry.open) > most_open)
+            self._report()
+            if self.stop.is_set():
+                self._drain()
+                raise stopped()
+            if len(self.inquiry.open) <= most_open:
+                return
+            if self.line.ended:
+                self._take_in(wait=False)
+                raise EngineError(f"{self.inquiry.engine.name}: {len(self.inquiry.open)} answers never came")
+
+    def _drain(self) -> None:
+        """Let what is in flight come back, and keep it."""
+        self.line.stop()
+        while not self.line.ended:
+            self._take_in(wait=True)
+        self._take_in(wait=False)
+
+    def _take_in(self, wait: bool) -> None:
+        again: list[Call] = []
+        for arrived in self.line.arrivals(LOOK_S if wait else 0.0):
+            if isinstance(arrived, BaseException):
+                self._settle()
+                raise arrived
+            if isinstance(arrived, Completion):
+                again += filter(None, [self.inquiry.take_in(arrived)])
+            else:
+                again += self.inquiry.look_again(arrived)
+        self.line.ask(again)
+        self._settle(JUDGED if wait and self.inquiry.open else 1)
+
+    def _settle(self, at_least: int = 1) -> None:
+        if verdicts := self.inquiry.verdicts(at_least):
+            self.writer.settle(verdicts)
+
+    def _report(self) -> None:
+        counts, status = self.inquiry.counts, self.line.status
+        counts.in_flight, counts.retried, counts.rate_limited = status.in_flight, status.retried, status.rate_limited
+        counts.recovered, counts.orphaned = status.recovered + self.line.recovered, self.line.orphaned
+        if self.progress is not None and time.monotonic() - self.reported > LOOK_S:
+            self.reported = time.monotonic()
+            self.progress(counts)
+
+
+Arrival = Completion | BaseException | list[str]  # an answer in the ledger, what ended the line, keys to look up again
+
+
+class _Line:
+    """The event loop's side: leases what is to be asked, sends it, and reports what the ledger has."""
+
+    def __init__(self, engine: OnlineEngine, inquiry: Inquiry, writer: Writer) -> None:
+        self.engine, self.inquiry, self.writer, self.llm = engine, inquiry, writer, inquiry.llm
+        self.status = Status()
+        self.recovered = 0  # answers of killed runs that the endpoint still had
+        self.orphaned = 0  # calls of killed runs that may have been paid unseen
+        self.scheduler = Scheduler(engine, inquiry.llm, self.status)
+        self._loop = asyncio.new_event_loop()
+        self._wanted: deque[Call] = deque()
+        self._arrived: SimpleQueue[Arrival] = SimpleQueue()
+        self._changed = asyncio.Event()
+        self._hung_up = False
+        self._out = 0  # leased and not yet committed as answered
+        self._thread = threading.Thread(target=self._run, name="loregraph-endpoint", daemon=True)
+        self._connection: ChatConnection | None = None
+
+    # ---- called from the caller's thread
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def ask(self, calls: Sequence[Call]) -> None:
+        if calls:
+            self._wanted.extend(calls)
+            self._wake()
+
+    def arrivals(self, wait_s: float) -> Iterator[Arrival]:
+        """What has come; waits for the first at most so long."""
+        try:
+            yield self._arrived.get(timeout=wait_s) if wait_s else self._arrived.get_nowait()
+            while True:
+                yield self._arrived.get_nowait()
+        except Empty:
+            return
+
+    def hang_up(self) -> None:
+        """Nothing more is asked; returns when the line is closed."""
+        self._hung_up = True
+        self._wake()
+        self._thread.join()
+
+    def stop(self) -> None:
+        """Send nothing more."""
+        self.scheduler.stop()
+        self._hung_up = True
+        self._wake()
+
+    @property
+    def ended(self) -> bool:
+        return not self._thread.is_alive()
+
+    def _wake(self) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._changed.set)
+
+    # ---- in the event loop's thread; the scheduler's desk
+
+    async def take(self, most: int) -> Sequence[Prompt]:
+        """Leased prompts; none when nothing more will be asked, or when the next call could pass the cap."""
+        while True:
+            while self._wanted:
+                if prompts := await self._lease(most):
+                    return prompts
+            if self._hung_up:
+                return []
+            self._changed.clear()
+            if not self._wanted and not self._hung_up:
+                await self._changed.wait()
+
+    def bring(self, completion: Completion) -> None:
+        future = self.writer.respond([completion])
+        future.add_done_callback(lambda done: self._committed(completion, done))
+
+    def put_back(self, prompts: Sequence[Prompt]) -> None:
+        self._out -= len(prompts)
+        self.writer.release([self.engine.key(prompt) for prompt in prompts])
+
+    async def _lease(self, most: int) -> list[Prompt]:
+        calls = {call.key: call for call in self._next(most)}
+        granted = await asyncio.wrap_future(self.writer.lease(list(calls.values()), self.llm.max_cost_usd))
+        self._out += len(granted.taken)
+        if granted.answered:
+            self._arrived.put(granted.answered)
+        if granted.held:
+            self._loop.call_later(HELD_S, self._want, [calls[key] for key in granted.held])
+        if granted.orphaned:
+            await self._adopt([calls[key] for key in granted.orphaned])
+        if granted.refused:
+            self._wanted.extendleft(calls[key] for key in reversed(granted.refused))
+            if not granted.taken:
+                await self._until_affordable()
+        return [calls[key].prompt for key in granted.taken]
+
+    def _next(self, most: int) -> list[Call]:
+        return [self._wanted.popleft() for _ in range(min(most, len(self._wanted)))]
+
+    def _want(self, calls: Sequence[Call]) -> None:
+        self._wanted.extend(calls)
+        self._changed.set()
+
+    async def _until_affordable(self) -> None:
+        """An answer costs less than was reserved for it: wait for one; with nothing in flight the cap is reached."""
+        if self._out == 0:
+            raise self.inquiry.over_budget(self._wanted[0])
+        self._changed.clear()
+        await self._changed.wait()
+
+    async def _adopt(self, calls: Sequence[Call]) -> None:
+        """Calls whose worker died: find their answers where the endpoint keeps them, or free them to be sent again."""
+        assert self._connection is not None
+        found = await asyncio.gather(*(self._connection.recover(call.prompt) for call in calls))
+        lost = [call for call, completion in zip(calls, found, strict=True) if completion is None]
+        for completion in filter(None, found):
+            self.recovered += 1
+            self._out += 1
+            self.bring(completion)
+        if lost:
+            charged = self.llm.recovery != "idempotency"
+            await asyncio.wrap_future(self.writer.abandon([call.key for call in lost], charged))
+            self.orphaned += charged * len(lost)
+            self._want(lost)
+
+    def _committed(self, completion: Completion, done: Future[None]) -> None:
+        error = done.exception()
+        self._arrived.put(error if error is not None else completion)
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._settled)
+
+    def _settled(self) -> None:
+        self._out -= 1
+        self._changed.set()
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._talk())
+        except BaseException as error:  # noqa: BLE001  carried to the caller's thread and raised there
+            self._arrived.put(error)
+
+    async def _talk(self) -> None:
+        remembered = FORMAT.format(endpoint=self.engine.endpoint, model=self.engine.model)
+        async with self.engine.connect() as connection:
+            self._connection = connection
+            connection.format = connection.format or self.inquiry.ledger.recall(remembered)
+            try:
+                await self.scheduler.run(connection, self)
+            finally:
+                if connection.format is not None:
+                    self.inquiry.ledger.remember(remembered, connection.format)
+                while self._out:
+                    self._changed.clear()
+                    await self._changed.wait()
+
+
+@contextmanager
+def _running(engine: OnlineEngine, inquiry: Inquiry, writer: Writer) -> Iterator[_Line]:
+    line = _Line(engine, inquiry, writer)
+    line.start()
+    try:
+        yield line
+    except KeyboardInterrupt:
+        raise  # the second request to stop: what is in flight is left to be found as unknown
+    except BaseException:
+        line.stop()
+        line.hang_up()
+        raise

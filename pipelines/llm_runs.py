@@ -1,0 +1,102 @@
+"""What every run of a recipe's questions did, written while it runs: for the table `llm_runs` and for Prometheus.
+
+A killed run leaves what it had reported last, so that no cost goes unseen.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from language_models.inquiry import Counts
+from pipelines.metrics import Metrics
+from pipelines.night import Night, write_json
+from schemas.tables import CALLS, TABLES
+
+WRITE_EVERY_S = 2.0
+QUIET = ("running", "done")
+
+
+@dataclass
+class RunLog:
+    """One run of one recipe, or of one shard of it: its file, its metrics, and how it ended."""
+
+    night: Night
+    recipe: str
+    kind: str
+    shard: int
+    engine: str
+    model: str
+    metrics: Metrics
+    counts: Counts
+    began: float
+    written: float = 0.0
+    outcome: str = "running"
+
+    def tick(self) -> None:
+        """Report how far the run is; the file is written every few seconds."""
+        self.metrics.show(self.counts)
+        if time.monotonic() - self.written > WRITE_EVERY_S:
+            self.write()
+
+    def write(self) -> None:
+        """Keep what the run has done, unless it has found everything in the ledger: that leaves no trace."""
+        self.written = time.monotonic()
+        counts = self.counts
+        if counts.asked or counts.follow_ups or counts.unknown or counts.orphaned or self.outcome not in QUIET:
+            write_json(self._file, self.row())
+
+    def row(self) -> dict[str, Any]:
+        return {
+            "recipe": self.recipe,
+            "kind": self.kind,
+            "shard": self.shard,
+            "started": datetime.fromtimestamp(self.began, UTC).isoformat(),
+            "engine": self.engine,
+            "model": self.model,
+            "mode": self.night.run.llm.mode,
+            "outcome": self.outcome,
+            **{name: getattr(self.counts, name) for name in (*CALLS, "cost_usd")},
+            "seconds": round(time.time() - self.began, 3),
+        }
+
+    @property
+    def _file(self) -> Path:
+        return _folder(self.night) / f"{int(self.began * 1e6)}-{self.recipe}-{self.shard}.json"
+
+
+@contextmanager
+def run_log(night: Night, recipe: str, kind: str, shard: int, engine: str, model: str) -> Iterator[RunLog]:
+    """Keep the log of a run while the block lasts; its outcome is `done` or the name of what ended it."""
+    labels = {"run": night.run.name, "recipe": recipe, "model": model, "shard": str(shard)}
+    metrics = Metrics(labels, night.folder / "metrics" / f"{recipe}-{shard}.prom", night.run.llm.metrics_port)
+    log = RunLog(night, recipe, kind, shard, engine, model, metrics, Counts(), time.time())
+    try:
+        yield log
+        log.outcome = "done"
+    except BaseException as error:
+        log.outcome = type(error).__name__
+        raise
+    finally:
+        log.counts.in_flight = 0
+        log.metrics.show(log.counts)
+        log.metrics.close()
+        log.write()
+
+
+def llm_runs(night: Night) -> pl.DataFrame:
+    """All runs of a night so far, failed and killed ones included, in the columns of the table `llm_runs`."""
+    rows = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(_folder(night).glob("*.json"))]
+    return pl.DataFrame(rows, schema=dict(TABLES["llm_runs"].columns)) if rows else TABLES["llm_runs"].empty()
+
+
+def _folder(night: Night) -> Path:
+    return night.folder / "llm_runs"
