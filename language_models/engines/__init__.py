@@ -41,10 +41,21 @@ def _recorded(llm: Llm) -> ChatEngine:
     return RecordedEngine(llm)
 
 
+def _hf(llm: Llm) -> ChatEngine:
+    """A causal language model in a folder on this machine, on its CPU or GPU: batched, no network, no key, no cost.
+
+    Source: any model of Hugging Face transformers that AutoModelForCausalLM loads.
+    """
+    from language_models.engines.hf import HFEngine
+
+    return HFEngine(llm)
+
+
 ENGINES: dict[str, Callable[[Llm], ChatEngine]] = {
     "offline": _offline,
     "openai": _openai,
     "recorded": _recorded,
+    "hf": _hf,
 }
 
 
