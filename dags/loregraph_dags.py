@@ -26,6 +26,7 @@ from airflow.sdk import (
     task,
 )
 
+from pipelines.deferred import AskBatchOperator
 from schemas.errors import AnswerError, BudgetError, ConfigError, DataError, EngineError, GateError, LeakError
 from schemas.run import Run, load_run
 
@@ -34,6 +35,7 @@ Counts = dict[str, Any]
 REPOSITORY = Path(__file__).resolve().parents[1]
 # Trying again helps against the infrastructure only; a wrong run file, a failed gate or a spent budget stay so.
 FINAL: list[Any] = [ConfigError, DataError, LeakError, EngineError, AnswerError, GateError, BudgetError]
+PATIENT = {"execution_timeout": timedelta(hours=48)}  # batches take up to a day, and their follow-ups another
 DEFAULTS: dict[str, Any] = {
     "owner": "loregraph",
     "retries": 2,
@@ -164,7 +166,10 @@ def profiles_dag(run: Run, profiles: Asset) -> DAG:
         for recipe in run.recipes:
             with TaskGroup(re.sub(r"\W", "_", recipe.name)):
                 shards = plan_shards(file)
-                asked = ask.partial(file=file, recipe=recipe.name, shards=run.llm.shards).expand(shard=shards)
+                if run.llm.mode == "batch":
+                    asked = AskBatchOperator(task_id="ask", file=file, recipe=recipe.name, night=night, **PATIENT)
+                else:
+                    asked = ask.partial(file=file, recipe=recipe.name, shards=run.llm.shards).expand(shard=shards)
             last = last >> shards >> asked
         last >> publish.override(outlets=[profiles])(file, profiles)
     return dag
