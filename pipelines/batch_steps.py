@@ -14,7 +14,7 @@ from language_models.batch.window import deadline
 from language_models.inquiry import Counts as Calls
 from pipelines.llm_runs import run_log
 from pipelines.night import Counts, open_night
-from pipelines.steps.generation import COUNTED, _open
+from pipelines.steps.generation import COUNTED, open_desk
 from schemas.run import Llm, load_run
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def advance_recipe(file: str, ds: str, recipe: str, before: Progress | None = No
     """Land what has ended and submit what is open of one recipe, without waiting; see `BatchWork`."""
     run = load_run(Path(file))
     night = open_night(run, ds)
-    with _open(night) as opened:
+    with open_desk(night) as opened:
         asked, engine = opened.recipe(recipe), opened.engine
         with run_log(night, recipe, asked.kind, WHOLE, engine.name, engine.model) as log:
             with BatchDesk(engine, opened.ledger, run.llm, log.counts) as desk:

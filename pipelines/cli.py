@@ -144,7 +144,8 @@ def table(
     if as_json:
         typer.echo(json.dumps(_plain(frame.head(head).to_dicts()), ensure_ascii=False))
         return
-    with pl.Config(tbl_rows=head, fmt_str_lengths=80, tbl_cols=-1, tbl_hide_dataframe_shape=True):
+    wide = -1  # a line per row however wide: a terminal or a pager can be scrolled, a letter per line cannot be read
+    with pl.Config(tbl_rows=head, fmt_str_lengths=80, tbl_cols=-1, tbl_width_chars=wide, tbl_hide_dataframe_shape=True):
         typer.echo(str(frame.head(head)))
     typer.echo(f"{frame.height} rows", err=True)
 

@@ -9,7 +9,6 @@ from pipelines.night import Counts, last_night, today, work_folder
 from pipelines.progress import Progress
 from schemas.run import load_run
 
-
 ALWAYS_SHOWN = ("asked", "cached", "to_ask", "encoded", "rejected")
 
 

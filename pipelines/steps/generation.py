@@ -44,7 +44,7 @@ NO_ANSWER = ("missing", "not_asked", "nothing_to_ask")  # nothing came that coul
 @step
 def plan(night: Night) -> Counts:
     """Count the questions of every recipe, how many are new and why, and what those may cost; asks nothing."""
-    with _open(night) as desk:
+    with open_desk(night) as desk:
         plans = plan_all(desk.recipes, desk.about, desk.texts, desk.engine, desk.ledger, night.run.llm)
     for each in plans:
         night.progress.say(f"plan: {describe(each)}")
@@ -55,14 +55,14 @@ def plan(night: Night) -> Counts:
 @step
 def ask(night: Night, recipe: str, shard: int = 0, shards: int = 1) -> Counts:
     """Ask what the ledger does not know of one recipe, or of one shard of it."""
-    with _open(night) as desk:
+    with open_desk(night) as desk:
         return _calls(desk.ask(desk.recipe(recipe), shard, shards))
 
 
 @step
 def generate(night: Night) -> Counts:
     """Ask every recipe in order, read all answers, gate them and publish the profiles."""
-    with _open(night) as desk:
+    with open_desk(night) as desk:
         asked = {recipe.name: _calls(desk.ask(recipe)) for recipe in desk.recipes}
         return _publish(desk, asked)
 
@@ -70,7 +70,7 @@ def generate(night: Night) -> Counts:
 @step
 def publish(night: Night) -> Counts:
     """Read all answers, gate them and publish the profiles; what was asked is in the records of the shards."""
-    with _open(night) as desk:
+    with open_desk(night) as desk:
         asked = {
             recipe.name: _sum(night.records(f"ask--{recipe.name}--*--{night.run.llm.shards}"))
             for recipe in desk.recipes
@@ -83,7 +83,7 @@ def publish(night: Night) -> Counts:
 @step
 def reparse(night: Night, recipe: str) -> Counts:
     """Read every answer of a recipe again, with the parser of today, and publish what it finds; nothing is asked."""
-    with _open(night) as desk:
+    with open_desk(night) as desk:
         keys = {desk.engine.key(question.prompt) for question in desk.questions(desk.recipe(recipe))}
         before = _readable(desk.ledger, keys)
         published = _publish(desk, {each.name: _calls(Calls()) for each in desk.recipes})
@@ -93,7 +93,7 @@ def reparse(night: Night, recipe: str) -> Counts:
 
 
 @dataclass
-class _Desk:
+class Desk:
     """A night's recipes with what they need to be asked and read."""
 
     night: Night
@@ -166,14 +166,15 @@ class _Desk:
 
 
 @contextmanager
-def _open(night: Night) -> Iterator[_Desk]:
+def open_desk(night: Night) -> Iterator[Desk]:
+    """Tonight's recipes, the engine and the ledger, which is closed again."""
     corpus = night.corpus()
     recipes, engine = make_recipes(night.run.recipes, corpus, night.run.llm.redact), make_engine(night.run.llm)
     with Ledger(night.ledger, night.ds) as ledger:
-        yield _Desk(night, corpus, recipes, engine, ledger)
+        yield Desk(night, corpus, recipes, engine, ledger)
 
 
-def _publish(desk: _Desk, asked: dict[str, Counts]) -> Counts:
+def _publish(desk: Desk, asked: dict[str, Counts]) -> Counts:
     """Rejects first, so that they can be read when the gate fails; then the gate; then prompts and profiles."""
     night, read = desk.night, {recipe.name: desk.read(recipe) for recipe in desk.recipes}
     recipes = [_recipe_counts(recipe, read[recipe.name], asked[recipe.name]) for recipe in desk.recipes]
@@ -236,7 +237,7 @@ def _recipe_counts(recipe: Recipe, read: Generation, asked: Counts) -> dict[str,
     }
 
 
-def _profile_rows(desk: _Desk, read: dict[str, Generation]) -> pl.DataFrame:
+def _profile_rows(desk: Desk, read: dict[str, Generation]) -> pl.DataFrame:
     rows = [
         (row.kind, row.id, row.recipe, row.field, row.text, sha256(row.text), row.key)
         for generation in read.values()
@@ -266,7 +267,7 @@ def _asked_rows(recipes: list[Recipe], read: dict[str, Generation]) -> pl.DataFr
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def _prompt_rows(desk: _Desk, read: dict[str, Generation]) -> pl.DataFrame:
+def _prompt_rows(desk: Desk, read: dict[str, Generation]) -> pl.DataFrame:
     """What was shown in each prompt, and the latest time behind it (null where the data has no times)."""
     lines = [asdict(line) for generation in read.values() for line in generation.lineage]
     frame = pl.DataFrame(lines, schema={**_prompt_schema()}).with_columns(split_id=pl.lit(desk.corpus.split_id))
