@@ -155,7 +155,26 @@ def test_a_failed_gate_fails_the_run_and_tells_nobody(airflow) -> None:
         )
     finally:
         airflow.run_file.write_text(text)
-    states = airflow.rows("select task_id, state from task_instance where state not in ('success', 'skipped')")
+    ended = "state in ('success', 'skipped')"
+    ours = "dag_id = 'loregraph_sample_profiles'"
+    states = airflow.rows(f"select task_id, state from task_instance where {ours} and not {ended}")
     assert states == [("publish", "failed")]
     assert airflow.rows("select count(*) from asset_event") == events
     assert airflow.store.version("profiles") == version
+
+
+def test_a_run_in_batch_mode_waits_without_a_worker_slot(environment: Callable[[], Path], tmp_path: Path) -> None:
+    text = (environment() / "run.toml").read_text()
+    (tmp_path / "run.toml").write_text(text.replace("shards = 2", 'engine = "openai"\nmode = "batch"'))
+    code = """
+import loregraph_dags as d
+from airflow.sdk import Asset
+dag = d.profiles_dag(d.load_run(d.run_files()[0]), Asset("loregraph://x/profiles"))
+tasks = [dag.get_task(f"{group}.ask") for group in ("rlmrec_item", "rlmrec_user")]
+print([type(task).__name__ for task in tasks], sorted(tasks[0].upstream_task_ids), sorted(tasks[1].downstream_task_ids))
+"""
+    path = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "dags")])
+    settings = {**os.environ, "LOREGRAPH_RUN": str(tmp_path / "run.toml"), "PYTHONPATH": path}
+    done = subprocess.run([sys.executable, "-c", code], env=settings, capture_output=True, text=True, check=True)
+    expected = "['AskBatchOperator', 'AskBatchOperator'] ['rlmrec_item.plan_shards'] ['publish']"
+    assert done.stdout.splitlines()[-1] == expected
