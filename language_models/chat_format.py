@@ -14,6 +14,11 @@ FORMAT_WORDS = ("response_format", "response format", "json_schema", "json_objec
 FORMATS = ("json_schema", "json_object", "text")  # what an endpoint is asked for, until one is not refused
 
 
+def format_fact(endpoint: str, model: str) -> str:
+    """Under which name the ledger remembers the format that a model at an endpoint takes."""
+    return f"response format of {endpoint} {model}"
+
+
 def request_body(prompt: Prompt, llm: Llm, form: str) -> dict[str, JSON]:
     """The request without its token limit, whose name differs between endpoints. `form` is one of FORMATS."""
     request: dict[str, JSON] = {"model": llm.model, "messages": prompt.messages(), "temperature": llm.temperature}

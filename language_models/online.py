@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 
 from language_models.answering import CHUNK, Progress, stopped
+from language_models.chat_format import format_fact
 from language_models.inquiry import Inquiry
 from language_models.judging import Question
-from language_models.ledger import Call
+from language_models.ledger import Call, Granted
 from language_models.ledger.writer import Writer
 from language_models.protocols import ChatConnection, OnlineEngine
 from language_models.scheduler import Scheduler, Status
@@ -28,7 +29,6 @@ from schemas.records import Completion, Prompt
 LOOK_S = 0.2  # between looks at progress and stop requests
 HELD_S = 1.0  # between looks at calls that another worker has in flight
 JUDGED = 128  # verdicts per request to the writer
-FORMAT = "response format of {endpoint} {model}"
 
 
 def ask_online(
@@ -197,7 +197,7 @@ class _Line:
 
     async def _lease(self, most: int) -> list[Prompt]:
         calls = {call.key: call for call in self._next(most)}
-        granted = await asyncio.wrap_future(self.writer.lease(list(calls.values()), self.llm.max_cost_usd))
+        granted = await self._granted(self.writer.lease(list(calls.values()), self.llm.max_cost_usd))
         self._out += len(granted.taken)
         if granted.answered:
             self._arrived.put(granted.answered)
@@ -210,6 +210,14 @@ class _Line:
             if not granted.taken:
                 await self._until_affordable()
         return [calls[key].prompt for key in granted.taken]
+
+    async def _granted(self, lease: Future[Granted]) -> Granted:
+        """What was leased; when nobody waits for it any more, it is released."""
+        try:
+            return await asyncio.shield(asyncio.wrap_future(lease))
+        except asyncio.CancelledError:
+            self.writer.release((await asyncio.wrap_future(lease)).taken)
+            raise
 
     def _next(self, most: int) -> list[Call]:
         return [self._wanted.popleft() for _ in range(min(most, len(self._wanted)))]
@@ -236,7 +244,7 @@ class _Line:
             self.bring(completion)
         if lost:
             charged = self.llm.recovery != "idempotency"
-            await asyncio.wrap_future(self.writer.abandon([call.key for call in lost], charged))
+            await asyncio.shield(asyncio.wrap_future(self.writer.abandon([call.key for call in lost], charged)))
             self.orphaned += charged * len(lost)
             self._want(lost)
 
@@ -258,7 +266,7 @@ class _Line:
             self._arrived.put(error)
 
     async def _talk(self) -> None:
-        remembered = FORMAT.format(endpoint=self.engine.endpoint, model=self.engine.model)
+        remembered = format_fact(self.engine.endpoint, self.engine.model)
         async with self.engine.connect() as connection:
             self._connection = connection
             connection.format = connection.format or self.inquiry.ledger.recall(remembered)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from math import inf
-from typing import Protocol
 
+from language_models.alarm import Alarm
 from language_models.call_queue import Call, CallQueue
+from language_models.desk import Desk as Desk
+from language_models.desk import Status as Status
 from language_models.faults import Failure, Fault
 from language_models.pace import Pace
 from language_models.protocols import ChatConnection, OnlineEngine, Reply
@@ -30,42 +30,6 @@ LOOK_AGAIN_S = 1.0  # until a stored answer that was not found is looked for onc
 GRACE_S = 1.0  # for a desk that is busy taking when the run ends
 
 
-class Desk(Protocol):
-    """Where calls come from and answers go. A prompt that was taken is brought or put back, and that once."""
-
-    async def take(self, most: int) -> Sequence[Prompt]:
-        """Prompts that may be sent now; waits until there is one; none when no more will ever come.
-
-        It is cancelled if it still waits a second after the run was stopped or ended by an error.
-        """
-        ...
-
-    def bring(self, completion: Completion) -> None:
-        """An answer, `error:<class>` (given up, not paid) or `unknown:<class>` (perhaps paid)."""
-        ...
-
-    def put_back(self, prompts: Sequence[Prompt]) -> None:
-        """The run ends, and these were not sent, or sent and certainly not paid."""
-        ...
-
-
-@dataclass(slots=True)
-class Status:
-    """What a scheduler is doing, for people to look at; it changes while a run goes on."""
-
-    in_flight: int = 0
-    window: int = 0  # calls that may be in flight
-    waiting: int = 0  # for their next attempt
-    attempts: int = 0
-    retried: int = 0  # attempts that failed without cost and are repeated
-    rate_limited: int = 0  # attempts that a 429 came back for
-    unknown: int = 0  # attempts that may have been paid and brought no answer
-    recovered: int = 0  # of them, those whose answer was found
-    breaker: str = "closed"
-    requests_per_minute: float | None = None  # None: no limit is known
-    tokens_per_minute: float | None = None
-
-
 class Scheduler:
     """Sends what a desk hands out, as fast as the endpoint's limits and `llm.concurrency` allow. One run each."""
 
@@ -77,8 +41,7 @@ class Scheduler:
         self._taking: asyncio.Task[Sequence[Prompt]] | None = None
         self._desk_empty = self._stopping = False
         self._error: BaseException | None = None
-        self._running: asyncio.AbstractEventLoop | None = None
-        self._alarm: asyncio.Future[None] | None = None
+        self._started: Alarm | None = None
 
     async def run(self, connection: ChatConnection, desk: Desk) -> None:
         """Until the desk is empty and nothing is in flight, or until `stop`.
@@ -86,12 +49,14 @@ class Scheduler:
         Raises EngineError where no call can succeed, and whatever the desk raises, after the calls in flight came back
         and were brought.
         """
-        self._running, self._connection, self._desk = asyncio.get_running_loop(), connection, desk
-        self._pace = Pace(self._llm, self._loop.time())
+        self._started, self._connection, self._desk = Alarm(), connection, desk
+        self._pace = Pace(self._llm, self._now)
         try:
             while not self._over:
                 self._take_ahead()
-                await self._sleep(self._dispatch())
+                until = self._dispatch()
+                self._show()
+                await self._alarm.sleep(until)
             await self._drain()
         except asyncio.CancelledError:
             await self._abort()
@@ -104,9 +69,17 @@ class Scheduler:
     def stop(self) -> None:
         """Send nothing more, let what is in flight come back, put back the rest; may be called from any thread."""
         self._stopping = True
-        if self._running is not None:
-            with suppress(RuntimeError):  # the loop is closed: the run is over
-                self._running.call_soon_threadsafe(self._wake)
+        if self._started is not None:
+            self._started.wake_from_anywhere()
+
+    @property
+    def _alarm(self) -> Alarm:
+        assert self._started is not None
+        return self._started
+
+    @property
+    def _now(self) -> float:
+        return self._alarm.now
 
     # ---- what to do next
 
@@ -122,7 +95,7 @@ class Scheduler:
             return
         least, wanted = self._wanted()
         if wanted >= least:
-            self._taking = self._loop.create_task(self._desk.take(wanted))
+            self._taking = asyncio.create_task(self._desk.take(wanted))
             self._taking.add_done_callback(self._taken)
 
     def _wanted(self) -> tuple[int, int]:
@@ -144,7 +117,7 @@ class Scheduler:
             else:
                 self._desk_empty = not taking.result()
                 self._queue.add(taking.result())
-        self._wake()
+        self._alarm.wake()
 
     def _dispatch(self) -> float:
         """Send what may go now; returns when there may be more to send."""
@@ -162,7 +135,7 @@ class Scheduler:
         self._pace.sent(now, call)
         self.status.attempts += 1
         call.sent = False
-        task = self._loop.create_task(self._attempt(call))
+        task = asyncio.create_task(self._attempt(call))
         self._flying[task] = call
         task.add_done_callback(self._landed)
 
@@ -185,7 +158,7 @@ class Scheduler:
             self._queue.wait(call, self._now)  # cancelled before it began
         elif task.cancelled() or error is not None:
             self._lose(call, "stopped", "the run ended while it was in flight")
-        self._wake()
+        self._alarm.wake()
 
     def _answered(self, call: Call, reply: Reply) -> None:
         self._pace.answered(self._now, call, reply)
@@ -286,33 +259,6 @@ class Scheduler:
         if back := [call.prompt for call in left if not call.done]:
             self._desk.put_back(back)
         self._show()
-
-    # ---- time
-
-    @property
-    def _loop(self) -> asyncio.AbstractEventLoop:
-        assert self._running is not None
-        return self._running
-
-    @property
-    def _now(self) -> float:
-        return self._loop.time()
-
-    async def _sleep(self, until: float) -> None:
-        """Until then, or until something has come back."""
-        self._show()
-        self._alarm = self._loop.create_future()
-        timer = self._loop.call_at(until, self._wake) if until < inf else None
-        try:
-            await self._alarm
-        finally:
-            self._alarm = None
-            if timer is not None:
-                timer.cancel()
-
-    def _wake(self) -> None:
-        if self._alarm is not None and not self._alarm.done():
-            self._alarm.set_result(None)
 
     def _show(self) -> None:
         status, pace = self.status, self._pace

@@ -81,7 +81,7 @@ class Window:
         base = STEP * self._most
         if self._marks:
             excess = min(self._marks / self._outcomes * self._size, self._marks * COOL_S / lasted, self._size / 2)
-            self._size += base / 2 - excess
+            self._size += min(base / 2, self._size / 8) - excess
             self._step = base
             for _ in range(min(int(excess), len(self._resting))):
                 self._resting.popleft()  # these slots are gone

@@ -143,7 +143,7 @@ def _connect(file: str) -> tuple[openai.AsyncOpenAI, float]:
     llm = load_run(Path(file)).llm
     engine = batch_engine(make_engine(llm))
     client = openai.AsyncOpenAI(
-        api_key=engine._api_key(), base_url=engine.endpoint, timeout=llm.timeout_s, max_retries=1
+        api_key=engine.api_key(), base_url=engine.endpoint, timeout=llm.timeout_s, max_retries=1
     )
     return client, llm.batch_poll_s
 

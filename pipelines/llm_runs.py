@@ -19,6 +19,7 @@ import polars as pl
 from language_models.inquiry import Counts
 from pipelines.metrics import Metrics
 from pipelines.night import Night, write_json
+from schemas.errors import StoreError
 from schemas.tables import CALLS, TABLES
 
 WRITE_EVERY_S = 2.0
@@ -52,7 +53,16 @@ class RunLog:
         self.written = time.monotonic()
         counts = self.counts
         if counts.asked or counts.follow_ups or counts.unknown or counts.orphaned or self.outcome not in QUIET:
-            write_json(self._file, self.row())
+            with self._errors():
+                write_json(self._file, self.row())
+
+    def close(self) -> None:
+        """Write the last state. Raises StoreError where it cannot be written."""
+        self.counts.in_flight = 0
+        self.metrics.show(self.counts)
+        with self._errors():
+            self.metrics.close()
+        self.write()
 
     def row(self) -> dict[str, Any]:
         return {
@@ -68,6 +78,14 @@ class RunLog:
             "seconds": round(time.time() - self.began, 3),
         }
 
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            where = _folder(self.night)
+            raise StoreError(f"{where}: the log of a run cannot be written: {error.strerror}; free some room") from error
+
     @property
     def _file(self) -> Path:
         return _folder(self.night) / f"{int(self.began * 1e6)}-{self.recipe}-{self.shard}.json"
@@ -81,15 +99,15 @@ def run_log(night: Night, recipe: str, kind: str, shard: int, engine: str, model
     log = RunLog(night, recipe, kind, shard, engine, model, metrics, Counts(), time.time())
     try:
         yield log
-        log.outcome = "done"
     except BaseException as error:
         log.outcome = type(error).__name__
+        try:
+            log.close()
+        except StoreError as unwritten:
+            error.add_note(str(unwritten))  # what ended the run is the news
         raise
-    finally:
-        log.counts.in_flight = 0
-        log.metrics.show(log.counts)
-        log.metrics.close()
-        log.write()
+    log.outcome = "done"
+    log.close()
 
 
 def llm_runs(night: Night) -> pl.DataFrame:

@@ -52,16 +52,16 @@ class Metrics:
             gauge.labels(**self._labels).set(getattr(counts, name))
 
     def close(self) -> None:
-        """Write the text file, and free the port."""
+        """Free the port, and write the text file. Raises OSError where it cannot be written."""
         from prometheus_client import write_to_textfile
 
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        write_to_textfile(str(self._file), self._registry)
         if self._server is not None:
             server, thread = self._server
             server.shutdown()
             server.server_close()
             thread.join()
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        write_to_textfile(str(self._file), self._registry)
 
     def _serve(self, port: int) -> tuple[WSGIServer, Thread]:
         from prometheus_client import start_http_server

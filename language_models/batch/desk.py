@@ -44,7 +44,7 @@ class BatchEngine(ChatEngine, Protocol):
 
     endpoint: str  # its address, and the namespace of its keys
 
-    def _api_key(self) -> str:
+    def api_key(self) -> str:
         """Raises EngineError where there is none."""
         ...
 
@@ -73,7 +73,7 @@ class BatchDesk:
         self.counts = counts if counts is not None else Counts()
         from language_models.batch.provider import Provider  # imports the client, which not every run has
 
-        self.provider = Provider(self.engine.endpoint, self.engine._api_key(), llm.timeout_s)
+        self.provider = Provider(self.engine.endpoint, self.engine.api_key(), llm.timeout_s)
         self.failed: dict[str, str] = {}  # key -> error class, of rows that this desk has landed and not sent again
         self.ending = ""  # how the batch that has landed last ended
         self.landed = self.answers = 0  # batches, and answers in them, that this desk has landed

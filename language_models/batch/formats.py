@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from language_models.batch.landing import Landing
-from language_models.chat_format import FORMATS
+from language_models.chat_format import FORMATS, format_fact
 from language_models.ledger import Ledger
 from schemas.run import Llm
-
-FORMAT = "response format of {endpoint} {model}"  # the fact in the ledger, shared with calls made online
 
 
 def asked_form(ledger: Ledger, llm: Llm, endpoint: str) -> str:
     """One of FORMATS: what the run file says, else what the endpoint is known to take, else the strictest."""
     if llm.structured != "auto":
         return llm.structured
-    return ledger.recall(FORMAT.format(endpoint=endpoint, model=llm.model)) or FORMATS[0]
+    return ledger.recall(format_fact(endpoint, llm.model)) or FORMATS[0]
 
 
 def remember_form(ledger: Ledger, llm: Llm, endpoint: str, form: str, landing: Landing) -> None:
     """After a batch asked in `form`: keep to it where it brought answers, take the next where it was refused."""
-    name = FORMAT.format(endpoint=endpoint, model=llm.model)
+    name = format_fact(endpoint, llm.model)
     refused = "response_format" in landing.failed.values() and not landing.answers
     if llm.structured != "auto" or form not in FORMATS:
         return

@@ -42,7 +42,7 @@ class OpenAIEngine:
 
     def connect(self) -> AbstractAsyncContextManager[ChatConnection]:
         """Raises EngineError where there is no key."""
-        return open_connection(self._llm, self.endpoint, self._api_key(), self._key)
+        return open_connection(self._llm, self.endpoint, self.api_key(), self._key)
 
     def answer(self, prompts: Iterable[Prompt]) -> Iterator[Completion]:
         """Completions as they come, without a ledger: an attempt that may have been paid is repeated.
@@ -62,7 +62,8 @@ class OpenAIEngine:
                 runner.run(asyncio.wait([run]))
             run.result()
 
-    def _api_key(self) -> str:
+    def api_key(self) -> str:
+        """Read from the environment at each call, never kept. Raises EngineError where there is none."""
         key = os.environ.get(self._llm.key_env, "").strip()
         if key:
             return key

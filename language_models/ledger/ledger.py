@@ -223,6 +223,16 @@ class Ledger:
 
     # ---- life
 
+    def claim(self, name: str) -> bool:
+        """Whether something that only one worker may do is ours from now on; until we end, however we end."""
+        with self.transaction():
+            self._database.join()
+            before = self.recall(f"claim: {name}")
+            if before not in (None, self.worker) and self._lives(str(before)):
+                return False
+            self.remember(f"claim: {name}", self.worker)
+        return True
+
     def transaction(self) -> AbstractContextManager[None]:
         """Everything inside is one commit; may be nested. After an error nothing of it is kept."""
         return self._database.transaction()

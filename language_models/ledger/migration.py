@@ -36,7 +36,7 @@ CARRY = (
     FROM calls_1 WHERE finish_reason IS NULL""",
     f"""INSERT INTO latest SELECT recipe, kind, id, max(rowid) FROM calls_1 WHERE {PAID} GROUP BY recipe, kind, id""",
     f"""INSERT INTO budget SELECT night,
-      sum(CASE WHEN {ANSWERED} THEN CAST(round(cost_usd * 1e12) AS INTEGER) ELSE 0 END),
+      sum(CASE WHEN {PAID} THEN CAST(round(cost_usd * 1e12) AS INTEGER) ELSE 0 END),
       sum(CASE WHEN {ANSWERED} THEN 0 ELSE CAST(round(reserved_usd * 1e12) AS INTEGER) END), 0,
       sum(finish_reason IS NULL)
     FROM calls_1 GROUP BY night""",

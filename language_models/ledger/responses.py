@@ -79,8 +79,9 @@ class Responses:
 
     def _fail(self, call: Standing, completion: Completion) -> None:
         night = self._end_lease(call)
-        if night is not None:
+        if call.state in ("planned", "responded"):
             call.state, call.reason = "rejected", completion.finish_reason
+            self.changed[call.key] = call
         self._append(call, replace(completion, cost_usd=0.0), night)
 
     def _doubt(self, call: Standing, reason: str, turn: int) -> None:

@@ -252,8 +252,7 @@ class Server:
 
 @pytest.mark.parametrize(("kind", "seconds"), [(Refilling, 60), (Refilling, 1), (Fixed, 60), (Sliding, 60)])
 @pytest.mark.parametrize("tokens", [100, 450])
-@pytest.mark.parametrize("known", [True, False])
-@pytest.mark.parametrize("latency_s", [0.5, 2.0])
+@pytest.mark.parametrize(("known", "latency_s"), [(True, 2.0), (False, 0.5)])
 def test_r8_the_quota_is_used_and_not_exceeded(kind, seconds, tokens, known, latency_s):
     """In the steady state: less than 1 % of calls come back with 429, and 95 % of the quota that binds is used."""
     user = "word " * (tokens * 2 // 3 - 20)

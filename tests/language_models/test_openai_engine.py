@@ -218,6 +218,15 @@ def test_the_sdk_says_who_we_are():
     assert "idempotency-key" not in headers
 
 
+def test_a_proxy_of_the_environment_is_used(monkeypatch):
+    with endpoint(lambda body, attempt: chat()) as served:
+        monkeypatch.setenv("HTTP_PROXY", served.url.removesuffix("/v1"))
+        [reply] = attempts(served, base_url="http://llm.example/v1")
+        [headers] = served.headers
+    assert reply.completion.text == ANSWER
+    assert headers["host"] == "llm.example"
+
+
 def test_texts_of_all_scripts_arrive_as_they_are():
     prompt = make_prompt("0", user='{"title": "Ünïcode 日本語 🎉 \\u0000"}')
     with endpoint(lambda body, attempt: chat()) as served:

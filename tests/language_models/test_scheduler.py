@@ -318,7 +318,7 @@ class LeasingDesk(ListDesk):
     """Commits what it takes, and that lasts."""
 
     async def take(self, most):
-        prompts = await super().take(most)
+        prompts = await super().take(min(most, 2))
         await asyncio.sleep(0.6)
         return prompts
 
@@ -327,7 +327,8 @@ def test_what_the_desk_is_busy_taking_when_the_run_ends_is_put_back():
     connection, desk = always(BAD_KEY, after_s=0.1), LeasingDesk(100)
     with pytest.raises(EngineError):
         run(connection, desk)
-    assert len(desk.returned) > len(connection.sent)
+    desk.check()
+    assert len(desk.returned) == len(connection.sent) + 2
 
 
 class PoorDesk(ListDesk):
@@ -414,7 +415,7 @@ def check_invariants(schedule, count, concurrency, recovery, requests, stop_at, 
     def script(id, attempt):
         assert now() >= ready.get(id, 0.0) - 1e-9, "never before its ready time"
         number = len(outcomes)
-        name, after_s = schedule[number % len(schedule)] if number < 4000 else ("ok", 1.0)
+        name, after_s = schedule[number % len(schedule)] if number < 1500 else ("ok", 1.0)
         fault = FAULTS["fatal" if number == fatal_at else name]
         outcomes.append(id)
         if fault is not None and fault.wait_s is not None:
@@ -435,7 +436,7 @@ def check_invariants(schedule, count, concurrency, recovery, requests, stop_at, 
             return True
         return False
 
-    failed = simulate(main(), longest_s=100 * HOUR)
+    failed = simulate(main(), longest_s=1e6)
     desk.check()
     assert connection.most_in_flight <= concurrency
     assert (connection.in_flight, status.in_flight, status.waiting) == (0, 0, 0)
@@ -482,6 +483,6 @@ def test_any_order_of_events_loses_nothing_and_exceeds_nothing(**drawn):
 
 @pytest.mark.slow
 @ANY
-@settings(max_examples=2500, deadline=None, suppress_health_check=LENIENT)
+@settings(max_examples=5000, deadline=None, suppress_health_check=LENIENT)
 def test_any_of_very_many_orders_of_events_loses_nothing_and_exceeds_nothing(**drawn):
     check_invariants(**drawn)

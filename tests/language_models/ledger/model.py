@@ -81,7 +81,7 @@ class Model:
                 fate.state, fate.reason = "responded", ""
         elif kind == "unknown":
             self.doubt(night, fate.reserved)
-        elif ended:
+        elif fate.state in ("planned", "responded"):
             fate.state, fate.reason = "rejected", "error:server"
 
     def doubt(self, night: str, cost: int) -> None:

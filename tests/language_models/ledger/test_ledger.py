@@ -69,6 +69,14 @@ def test_a_failed_call_costs_nothing_and_is_asked_again(ledger):
     assert ledger.failures("a") == {}
 
 
+def test_a_call_that_got_lost_too_often_is_failed_without_another_lease(ledger):
+    ledger.lease([make_call("a")])
+    ledger.respond([make_answer("a", 0.0, "unknown:timeout")])
+    ledger.respond([make_answer("a", 0.0, "error:timeout")])
+    assert ledger.failures("a")["a"].finish_reason == "error:timeout"
+    assert ledger.totals() == Totals(possible_usd=0.5, unknown=1)
+
+
 def test_a_failed_follow_up_leaves_the_answer_before_and_is_not_settled(ledger):
     answer(ledger, "a")
     ledger.lease([make_call("a", turn=1)])
@@ -172,6 +180,31 @@ def test_a_late_answer_to_a_call_that_nobody_has_leased_makes_it_answered(ledger
     ledger.respond([make_answer("a")])
     assert ledger.totals() == Totals(spent_usd=0.25, possible_usd=0.5, unknown=1)
     assert ledger.lease([make_call("a")]).answered == ["a"]
+
+
+def test_a_late_answer_to_a_call_that_failed_makes_it_answered(ledger):
+    ledger.lease([make_call("a")])
+    ledger.respond([make_answer("a", 0.0, "error:server")])
+    ledger.respond([make_answer("a")])
+    assert ledger.failures("a") == {}
+    ledger.settle([Verdict("a", "parsed")])
+    assert ledger.settled("a") == {"a": "parsed"}
+
+
+def test_a_late_answer_to_a_call_that_is_settled_changes_nothing_but_the_money(ledger):
+    answer(ledger, "a", "b")
+    ledger.settle([Verdict("a", "parsed"), Verdict("b", "rejected", "schema")])
+    ledger.respond([make_answer("a"), make_answer("b")])
+    assert ledger.settled("ab") == {"a": "parsed", "b": "rejected"}
+    assert ledger.totals() == Totals(spent_usd=1.0)
+
+
+def test_a_claim_is_one_workers_as_long_as_it_lives(ledger, place):
+    with Ledger(place) as other:
+        assert [ledger.claim("batch 1"), ledger.claim("batch 1")] == [True, True]
+        assert [other.claim("batch 1"), other.claim("batch 2")] == [False, True]
+        assert not ledger.claim("batch 2")
+    assert ledger.claim("batch 2")
 
 
 def test_leases_of_another_living_worker_cannot_be_ended(ledger, another):

@@ -32,7 +32,7 @@ KEYS = [f"key{number}" for number in range(7)]
 NIGHTS = ("first", "second")
 CAP = 60
 EDGES = {
-    "planned": {"leased", "responded"},  # responded: an answer came after its lease was given up
+    "planned": {"leased", "responded", "rejected"},  # the latter two: what came after its lease was given up
     "leased": {"planned", "responded", "rejected"},
     "responded": {"leased", "parsed", "rejected"},
     "parsed": {"leased", "rejected", "published"},

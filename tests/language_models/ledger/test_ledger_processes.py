@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import time
@@ -9,6 +10,7 @@ import time
 import pytest
 
 from language_models.ledger import Ledger, Totals
+from language_models.ledger.presence import Presence
 from schemas.errors import StoreError
 from tests.language_models.ledger.workers import make_answer, make_call
 
@@ -136,6 +138,13 @@ def test_the_file_of_a_killed_worker_goes_when_its_leases_have(tmp_path, workers
         with Ledger(where) as ledger:
             assert len(list((tmp_path / "ledger.sqlite-workers").glob("worker-*"))) == left
             ledger.abandon(["a"])
+
+
+def test_two_that_look_for_a_dead_worker_at_once_both_see_that_it_is_dead(tmp_path):
+    (tmp_path / "worker-dead").touch()
+    with (tmp_path / "worker-dead").open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        assert not Presence(tmp_path, "worker-looks-too").alive("worker-dead")
 
 
 def _when_noticed(worker, keys):
