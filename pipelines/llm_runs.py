@@ -84,7 +84,7 @@ class RunLog:
             yield
         except OSError as error:
             where = _folder(self.night)
-            raise StoreError(f"{where}: the log of a run cannot be written: {error.strerror}; free some room") from error
+            raise StoreError(f"{where}: no log of the run: {error.strerror}; free some room") from error
 
     @property
     def _file(self) -> Path:
