@@ -21,12 +21,17 @@ def format_fact(endpoint: str, model: str) -> str:
 
 def request_body(prompt: Prompt, llm: Llm, form: str) -> dict[str, JSON]:
     """The request without its token limit, whose name differs between endpoints. `form` is one of FORMATS."""
-    request: dict[str, JSON] = {"model": llm.model, "messages": prompt.messages(), "temperature": llm.temperature}
+    request = {"model": llm.model, "messages": prompt.messages(), "temperature": llm.temperature}
+    return request | response_format(prompt, form)
+
+
+def response_format(prompt: Prompt, form: str) -> dict[str, JSON]:
+    """The part of the request that says how to answer; the same for all prompts of a recipe."""
     if form == "json_schema":
         name = "".join(letter if letter.isalnum() else "_" for letter in prompt.recipe)[:64]
         schema = {"name": name, "strict": True, "schema": strict_schema(prompt.answer_schema)}
-        return {**request, "response_format": {"type": form, "json_schema": schema}}
-    return {**request, "response_format": {"type": form}} if form == "json_object" else request
+        return {"response_format": {"type": form, "json_schema": schema}}
+    return {"response_format": {"type": form}} if form == "json_object" else {}
 
 
 def output_limit(prompt: Prompt, llm: Llm, url: str) -> dict[str, int]:

@@ -63,6 +63,7 @@ class Inquiry:
 
     def __init__(self, engine: ChatEngine, ledger: Ledger, llm: Llm, counts: Counts) -> None:
         self.engine, self.ledger, self.llm, self.counts = engine, ledger, llm, counts
+        self._endpoint = engine.endpoint if isinstance(engine, OnlineEngine) else ""
         self.open: dict[str, Question] = {}  # by key; asked, or about to be
         self._answers: dict[str, list[Completion]] = {}  # paid answers of open calls, oldest first
         self._lost: dict[str, int] = {}  # attempts of open calls that brought nothing
@@ -166,9 +167,8 @@ class Inquiry:
 
     def _call(self, key: str, prompt: Prompt) -> Call:
         engine, llm = self.engine, self.llm
-        endpoint = engine.endpoint if isinstance(engine, OnlineEngine) else ""
         usd, tokens = reserve_usd(prompt, llm), prompt_tokens(prompt)
-        return Call(key, prompt, engine.name, engine.model, usd, tokens, endpoint)
+        return Call(key, prompt, engine.name, engine.model, usd, tokens, self._endpoint)
 
     def _close(self, key: str) -> None:
         for opened in (self.open, self._answers, self._lost):

@@ -236,6 +236,9 @@ class _Line:
     async def _adopt(self, calls: Sequence[Call]) -> None:
         """Calls whose worker died: find their answers where the endpoint keeps them, or free them to be sent again."""
         assert self._connection is not None
+        ours = await asyncio.shield(asyncio.wrap_future(self.writer.adopt([call.key for call in calls])))
+        self._want([call for call in calls if call.key not in ours])  # another worker was faster
+        calls = [call for call in calls if call.key in ours]
         found = await asyncio.gather(*(self._connection.recover(call.prompt) for call in calls))
         lost = [call for call, completion in zip(calls, found, strict=True) if completion is None]
         for completion in filter(None, found):

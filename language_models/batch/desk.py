@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
-from language_models.batch.claims import claim
 from language_models.batch.formats import asked_form, remember_form
 from language_models.batch.landing import Landing
 from language_models.batch.requests import request_line, scratch, write_lines
@@ -31,6 +30,7 @@ from schemas.run import Llm
 if TYPE_CHECKING:
     from openai.types import Batch as ProviderBatch
 
+DRIVER = "driver of batch {id}"  # what one process at a time claims in the ledger
 Checkpoint = Callable[[str], None]
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.5, 8.0  # after a creation that is not clear, before it is looked up
 TEMPORARY = ("token_limit_exceeded",)  # too much is queued for the account: asked again when something has ended
@@ -98,7 +98,7 @@ class BatchDesk:
         with self.ledger.transaction():
             granted = self.ledger.lease_for_batch(batch, calls, self.llm.max_cost_usd)
             if granted.taken:
-                claim(self.ledger, batch.id)
+                self.ledger.claim(DRIVER.format(id=batch.id))
         self.checkpoint("leased")
         for key in granted.taken:
             self.failed.pop(key, None)
@@ -249,7 +249,7 @@ class BatchDesk:
 
     def _claimed(self, batch: Batch) -> Batch | None:
         """The batch as it is now, ours to drive; None where another process drives it or it has landed."""
-        if not claim(self.ledger, batch.id):
+        if not self.ledger.claim(DRIVER.format(id=batch.id)):
             return None
         return next((each for each in self.ledger.batches() if each.id == batch.id), None)
 

@@ -18,7 +18,14 @@ import aiohttp
 import httpx2
 import openai
 
-from language_models.chat_format import FORMATS, concerns_format, output_limit, read_completion, request_body
+from language_models.chat_format import (
+    FORMATS,
+    concerns_format,
+    output_limit,
+    read_completion,
+    request_body,
+    response_format,
+)
 from language_models.faults import Failure, Fault, bad_response, fault_of_status, fault_of_transport
 from language_models.protocols import Reply
 from language_models.rate_headers import limit_headers
@@ -32,6 +39,7 @@ KEPT_S = 1.5  # an idle connection; servers close theirs after 2 (gunicorn), 5 (
 LONGEST = 10  # times llm.timeout_s; an endpoint may send blank lines while a call waits its turn there
 LONGEST_HEADER = 65_536  # bytes
 STORED = 20  # completions of one turn that are looked at
+ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class OpenAIConnection:
@@ -43,6 +51,7 @@ class OpenAIConnection:
         self.format: str | None = None if llm.structured == "auto" else llm.structured
         self._llm, self._url, self._key, self._client = llm, url, key, client
         self._secret = client.api_key
+        self._formats: dict[tuple[str, str], tuple[JSON, dict[str, JSON]]] = {}  # by recipe and format
         self._trial = 0  # of FORMATS, while the format is not known
         self._weaker: dict[str, str] = {}  # recipe whose schema the endpoint refuses -> format that it is asked in
         self._address = f"{client.base_url}{PATH}"
@@ -55,7 +64,7 @@ class OpenAIConnection:
     async def send(self, prompt: Prompt) -> Reply:
         """One attempt. Raises Failure."""
         key, form = self._key(prompt), self._form(prompt)
-        body = json.dumps(self._request(prompt, form, key), ensure_ascii=False, separators=(",", ":")).encode()
+        body = ENCODER.encode(self._request(prompt, form, key)).encode()
         started = time.monotonic()
         status, headers, text = await self._post(body, self._headers_of(prompt, key))
         if not 200 <= status < 300:
@@ -83,10 +92,19 @@ class OpenAIConnection:
         return self._weaker.get(prompt.recipe) or self.format or FORMATS[self._trial]
 
     def _request(self, prompt: Prompt, form: str, key: str) -> dict[str, JSON]:
-        request = request_body(prompt, self._llm, form) | output_limit(prompt, self._llm, self._url)
+        request = request_body(prompt, self._llm, "text") | self._response_format(prompt, form)
+        request |= output_limit(prompt, self._llm, self._url)
         if self._llm.recovery == "stored":
             request |= {"store": True, "metadata": _metadata(prompt, key)}
         return request
+
+    def _response_format(self, prompt: Prompt, form: str) -> dict[str, JSON]:
+        """Made once for all prompts of a recipe, whose answer schema is one object."""
+        schema, made = self._formats.get((prompt.recipe, form), (None, {}))
+        if schema is not prompt.answer_schema:
+            schema, made = prompt.answer_schema, response_format(prompt, form)
+            self._formats[prompt.recipe, form] = schema, made
+        return made
 
     def _headers_of(self, prompt: Prompt, key: str) -> dict[str, str]:
         if self._llm.recovery == "idempotency":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,7 +45,7 @@ class Templates:
 
     def _find(self, template: Template, system: str, schema: Mapping[str, Any]) -> int:
         if not (found := self.database.query(FIND, template)):
-            self.database.execute(INSTRUCTION, (template[-1], system, canonical(schema)))
+            self.database.execute(INSTRUCTION, (template[-1], system, _as_declared(schema)))
             self.database.execute(INSERT, (self.database.next_number("templates"), *template))
             found = self.database.query(FIND, template)
         return int(found[0][0])
@@ -58,6 +59,11 @@ class Templates:
                 self._digests.clear()
             kept = self._digests[near] = (schema, instruction_id(system, canonical(schema)))
         return kept[1]
+
+
+def _as_declared(schema: Mapping[str, Any]) -> str:
+    """The schema with its properties in order: a model writes its fields in the order in which they are asked for."""
+    return json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
 
 
 def instruction_id(system: str, answer_schema: str) -> str:
