@@ -25,9 +25,11 @@ from language_models.scheduler import Scheduler, Status
 from schemas.chunks import chunks
 from schemas.errors import EngineError
 from schemas.records import Completion, Prompt
+from schemas.run import Llm
 
 LOOK_S = 0.2  # between looks at progress and stop requests
 HELD_S = 1.0  # between looks at calls that another worker has in flight
+LONGEST_LOOK_S = 30.0  # for the answers of a killed run
 JUDGED = 128  # verdicts per request to the writer
 
 
@@ -131,6 +133,7 @@ class _Line:
         self._changed = asyncio.Event()
         self._hung_up = False
         self._out = 0  # leased and not yet committed as answered
+        self._recovering: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._run, name="loregraph-endpoint", daemon=True)
         self._connection: ChatConnection | None = None
 
@@ -234,22 +237,41 @@ class _Line:
         await self._changed.wait()
 
     async def _adopt(self, calls: Sequence[Call]) -> None:
-        """Calls whose worker died: find their answers where the endpoint keeps them, or free them to be sent again."""
-        assert self._connection is not None
+        """Take over calls whose worker died; their answers are looked for while other calls go on."""
         ours = await asyncio.shield(asyncio.wrap_future(self.writer.adopt([call.key for call in calls])))
         self._want([call for call in calls if call.key not in ours])  # another worker was faster
-        calls = [call for call in calls if call.key in ours]
+        orphans = [call for call in calls if call.key in ours]
+        self._out += len(orphans)
+        task = self._loop.create_task(self._recover(orphans))
+        self._recovering.add(task)
+        task.add_done_callback(self._recovering.discard)
+
+    async def _recover(self, calls: Sequence[Call]) -> None:
+        """Find the answers where the endpoint keeps them, which may still be writing them; free the others."""
+        try:
+            for pause in _pauses(self.llm):
+                await asyncio.sleep(pause)
+                calls = await self._look_for(calls)
+                if self._hung_up:  # asked to stop: they stay orphans of ours, for the next run
+                    return
+            charged = self.llm.recovery != "idempotency"
+            await asyncio.wrap_future(self.writer.abandon([call.key for call in calls], charged))
+            self.orphaned += charged * len(calls)
+            self._wanted.extend(calls)
+        except Exception as error:  # noqa: BLE001  carried to the caller's thread and raised there
+            self._arrived.put(error)
+        finally:
+            self._out -= len(calls)
+            self._changed.set()
+
+    async def _look_for(self, calls: Sequence[Call]) -> list[Call]:
+        """Bring the answers that are found; returns the calls without one."""
+        assert self._connection is not None
         found = await asyncio.gather(*(self._connection.recover(call.prompt) for call in calls))
-        lost = [call for call, completion in zip(calls, found, strict=True) if completion is None]
         for completion in filter(None, found):
             self.recovered += 1
-            self._out += 1
             self.bring(completion)
-        if lost:
-            charged = self.llm.recovery != "idempotency"
-            await asyncio.shield(asyncio.wrap_future(self.writer.abandon([call.key for call in lost], charged)))
-            self.orphaned += charged * len(lost)
-            self._want(lost)
+        return [call for call, completion in zip(calls, found, strict=True) if completion is None]
 
     def _committed(self, completion: Completion, done: Future[None]) -> None:
         error = done.exception()
@@ -281,6 +303,15 @@ class _Line:
                 while self._out:
                     self._changed.clear()
                     await self._changed.wait()
+
+
+def _pauses(llm: Llm) -> Iterator[float]:
+    """Seconds before each look for the answers of a killed run, which an endpoint may take a while to finish."""
+    yield 0.0
+    waited, pause = 0.0, 0.5
+    while llm.recovery == "stored" and waited < min(llm.timeout_s, LONGEST_LOOK_S):
+        yield pause
+        waited, pause = waited + pause, min(2 * pause, 4.0)
 
 
 @contextmanager

@@ -88,7 +88,7 @@ class SqliteDatabase(Database):
         connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             for setting in SETTINGS:
-                connection.execute(setting)
+                self._when_free(connection, setting)  # SQLite itself does not wait while the journal mode changes
             connection.execute(f"PRAGMA cache_size = -{cache_kib}")
         except sqlite3.Error:
             connection.close()
@@ -97,18 +97,19 @@ class SqliteDatabase(Database):
 
     def _begin(self) -> None:
         with self._queue.head(self._patience_s):
-            until = time.monotonic() + self._patience_s
-            while not self._began(time.monotonic() > until):
-                time.sleep(POLL_S)
+            self._when_free(self._writes, "BEGIN IMMEDIATE")
 
-    def _began(self, last_try: bool) -> bool:
-        try:
-            self._writes.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            if last_try or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-                raise
-            return False
-        return True
+    def _when_free(self, connection: sqlite3.Connection, statement: str) -> None:
+        """Execute a statement as soon as no other process is in the way."""
+        until = time.monotonic() + self._patience_s
+        while True:
+            try:
+                connection.execute(statement)
+                return
+            except sqlite3.OperationalError as error:
+                if time.monotonic() > until or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+            time.sleep(POLL_S)
 
     def _commit(self) -> None:
         self._writes.execute("COMMIT")
