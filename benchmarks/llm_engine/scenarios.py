@@ -53,14 +53,14 @@ SCENARIOS = (
     Scenario(
         "speed",
         ("R10", "throughput"),
-        lambda folder: speed(folder, waves=40, ledger_waves=60, rounds=5),
+        lambda folder: speed(folder, waves=20, ledger_waves=20, rounds=3),
         lambda folder: speed(folder, waves=8, ledger_waves=15, rounds=2),
     ),
     Scenario("speed at 200 ms", ("throughput",), lambda folder: usual(folder, waves=20, rounds=2), None),
     Scenario(
         "curator",
         ("throughput", "peers"),
-        lambda folder: against_curator(folder, waves=40, rounds=5),
+        lambda folder: against_curator(folder, waves=20, rounds=3),
         lambda folder: against_curator(folder, waves=12, rounds=2),
     ),
     Scenario(
