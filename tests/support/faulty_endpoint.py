@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from aiohttp import web
+
+from tests.support.serving import serving
 
 ANSWER = '{"summarization": "People who enjoy tests.", "reasoning": "said so"}'
 Respond = Callable[[dict, int], "web.StreamResponse | str"]
@@ -95,30 +96,8 @@ async def _cut(request: web.Request) -> web.StreamResponse:
 @contextmanager
 def endpoint(respond: Respond) -> Iterator[Endpoint]:
     """Serve until the block ends."""
-    served, loop, ready = Endpoint(respond), asyncio.new_event_loop(), threading.Event()
-
-    async def start() -> web.AppRunner:
-        app = web.Application()
-        app.router.add_post("/v1/chat/completions", served.handle)
-        app.router.add_get("/v1/chat/completions", served.show_all)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        served.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-        return runner
-
-    def serve() -> None:
-        runner = loop.run_until_complete(start())
-        ready.set()
-        loop.run_forever()
-        loop.run_until_complete(runner.cleanup())
-        loop.close()
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    assert ready.wait(10)
-    try:
+    served, app = Endpoint(respond), web.Application()
+    app.router.add_post("/v1/chat/completions", served.handle)
+    app.router.add_get("/v1/chat/completions", served.show_all)
+    with serving(app) as served.url:
         yield served
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)

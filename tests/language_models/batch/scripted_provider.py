@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+
+from tests.support.serving import serving
 
 
 @dataclass
@@ -108,33 +108,11 @@ def _missing() -> web.Response:
 @contextmanager
 def provider(script: Script) -> Iterator[Provider]:
     """Serve until the block ends."""
-    served, loop, ready = Provider(script), asyncio.new_event_loop(), threading.Event()
-
-    async def start() -> web.AppRunner:
-        app = web.Application()
-        for path, handle in (("files", served.upload), ("batches", served.create)):
-            app.router.add_post(f"/v1/{path}", handle)
-            app.router.add_get(f"/v1/{path}", served.list)
-        app.router.add_get("/v1/batches/{id}", served.get)
-        app.router.add_get("/v1/files/{id}/content", served.content)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        served.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-        return runner
-
-    def serve() -> None:
-        runner = loop.run_until_complete(start())
-        ready.set()
-        loop.run_forever()
-        loop.run_until_complete(runner.cleanup())
-        loop.close()
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    assert ready.wait(10)
-    try:
+    served, app = Provider(script), web.Application()
+    for path, handle in (("files", served.upload), ("batches", served.create)):
+        app.router.add_post(f"/v1/{path}", handle)
+        app.router.add_get(f"/v1/{path}", served.list)
+    app.router.add_get("/v1/batches/{id}", served.get)
+    app.router.add_get("/v1/files/{id}/content", served.content)
+    with serving(app) as served.url:
         yield served
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
