@@ -69,12 +69,39 @@ class OnlineEngine(Protocol):
     def connect(self) -> AbstractAsyncContextManager[ChatConnection]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What an encoder has done so far."""
+
+    texts: int = 0
+    truncated: int = 0  # texts of which the end was not read
+    tokens: int = 0  # read; as an endpoint counted them, where it did
+    cost_usd: float = 0.0
+
+
 class TextEncoder(Protocol):
     """Turns texts into vectors."""
 
-    name: str  # part of a vector's source
-    dim: int
+    name: str  # of the model
+
+    @property
+    def dim(self) -> int:
+        """Width of the vectors; 0 where an endpoint has not said it yet."""
+        ...
+
+    @property
+    def limit(self) -> int | None:
+        """Tokens of a text, or of a window of it, that are read at most; None for any number."""
+        ...
+
+    @property
+    def done(self) -> Encoded:
+        """The sum over all calls of `encode` that returned."""
+        ...
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """[N, dim], rows of unit L2 norm, in the order of `texts`."""
+        """[N, dim], rows of unit L2 norm, in the order of `texts`.
+
+        Raises EngineError where an endpoint cannot be used, and BudgetError before a request that could pass the cap.
+        """
         ...

@@ -59,7 +59,7 @@ def summarize(done: dict[str, Counts], folder: Path) -> dict[str, Any]:
         "cached": generated.get("cached", 0),
         "rejected": generated.get("rejected", 0),
         "encoded": done.get("encode", {}).get("encoded", 0),
-        "cost_usd": generated.get("cost_usd", 0.0),
+        "cost_usd": generated.get("cost_usd", 0.0) + done.get("encode", {}).get("cost_usd", 0.0),
         "models": evaluated.get("models", done.get("train", {}).get("models", [])),
         "seconds": {name: counts["seconds"] for name, counts in done.items()},
         "plan": done.get("plan"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 Kind = Literal["user", "item"]
+KINDS: tuple[Kind, ...] = ("item", "user")
 JSON = Any
 
 
@@ -31,19 +32,27 @@ class Event:
     time: int | None = None  # unix seconds, None where the source has none
     weight: float = 1.0
     review: str | None = None
+    rating: float | None = None  # in the source's own scale
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a recipe may know of one user or item. Only `Corpus.train` makes one, so no held-out row can be in it."""
+    """What a recipe may know of one user or item. Only `Corpus.train` makes one, so no held-out row can be in it.
+
+    `candidates` are items that the user does not have in train, from a base model that knows train alone. A recipe over
+    partitions is asked once for each: `history` is then the partition's events, `part` its number from 1, and `before`
+    what the answer to the partition before it said, by field.
+    """
 
     kind: Kind
     id: str
     attributes: Mapping[str, str]
     history: tuple[Event, ...] = ()  # oldest first
     reviews: tuple[str, ...] = ()
-    candidates: tuple[str, ...] = ()
+    candidates: tuple[Event, ...] = ()
     profiles: Mapping[str, str] = field(default_factory=dict)  # id of a history item -> its upstream profile text
+    part: int = 0
+    before: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,7 @@ class Prompt:
     turn: int = 0  # 0 is the question itself, 1 and on are follow-ups to an answer that could not be used; same key
     correction: str = ""  # follow-up: what was wrong with the answer before
     room: int = 1  # follow-up: how many times the usual output limit is allowed
+    part: int = 0  # of the subject; it is no part of the key
 
     def body(self) -> JSON:
         """The part of the prompt that decides the key; who it is about is in the text, not in the key."""
@@ -151,7 +161,7 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class ProfileRow:
-    """One text that a recipe read out of an answer."""
+    """One text that a recipe read out of an answer; `part` is the subject's, 0 where there is only one."""
 
     kind: Kind
     id: str
@@ -159,6 +169,7 @@ class ProfileRow:
     field: str
     text: str
     key: str
+    part: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +182,21 @@ class EdgeRow:
     weight: float
     recipe: str
     key: str
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedRow:
+    """One item that an answer made up for a user, before it is looked up in the catalogue."""
+
+    user_id: str
+    recipe: str
+    rank: int  # from 1
+    title: str
+    text: str
+    key: str
+
+
+Row = ProfileRow | EdgeRow | GeneratedRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from schemas.errors import ConfigError, unknown_name
 
 Option = str | int | float | bool | list[str] | list[int] | list[float]
+SHARED_LLM_KEYS = ("max_cost_usd", "ledger", "metrics_port", "shards", "redact", "prices")
 Metric = Literal["recall@20", "ndcg@20", "recall@10", "ndcg@10", "recall@5", "ndcg@5"]
 
 
@@ -105,23 +107,89 @@ class Recipe(Section):
 
     name: str
     options: dict[str, Option] = {}
+    prompt: str | None = Field(
+        None, description="file with an instruction that replaces the recipe's own; relative to the run file"
+    )
+    llm: dict[str, Any] = Field({}, description="keys of [llm] that differ for this recipe")
 
 
 class Encoder(Section):
     """The text encoder."""
 
-    name: str = Field("all-MiniLM-L6-v2", description="sentence-transformers name or local path")
-    batch_size: int = Field(64, gt=0)
+    # a model's name -> the prefix and the pooling that its model card asks for, for texts that become features
+    FAMILIES: ClassVar[tuple[tuple[str, str, Literal["auto", "cls"]], ...]] = (
+        (r"(^|[-_])e5-(small|base|large)(?!.*instruct)", "query: ", "auto"),
+        (r"(^|[-_])blair-", "", "cls"),
+        (r"(^|[-_])bge-", "", "auto"),  # only queries of a search have an instruction
+        (r"minilm", "", "auto"),
+    )
+    FOREIGN: ClassVar[dict[str, tuple[str, ...]]] = {
+        "openai": ("pooling", "precision", "device"),
+        "sentence_transformer": ("base_url", "key_env", "dimensions", "usd_per_million", "max_cost_usd"),
+        "hf": ("base_url", "key_env", "dimensions", "usd_per_million", "max_cost_usd"),
+    }
+
+    kind: Literal["sentence_transformer", "openai", "hf"] = Field(
+        "sentence_transformer", description="openai: an endpoint's embeddings; hf: pooled hidden states of a model"
+    )
+    name: str = Field("all-MiniLM-L6-v2", min_length=1, description="name or local path; openai: sent to the endpoint")
+    batch_size: int = Field(64, gt=0, description="texts encoded together; openai: texts of one request at most")
     precision: Literal["float32", "bfloat16"] = "float32"
-    prefix: str = Field("", description="put before every text, e.g. 'passage: '")
+    prefix: str | None = Field(None, description="put before every text; default: as the model's family wants it")
+    pooling: Literal["auto", "mean", "cls", "last"] = Field("auto", description="auto: the model's own; hf: mean")
+    long: Literal["truncate", "chunk"] = Field("truncate", description="chunk: the mean of windows, by their tokens")
+    max_tokens: int | None = Field(None, gt=0, description="of a text or a window; default: as many as the model reads")
     device: str = "auto"
+    base_url: str | None = Field(None, description="openai: the endpoint; the SDK's default when absent")
+    key_env: str = Field("OPENAI_API_KEY", description="openai: environment variable that holds the key")
+    dimensions: int | None = Field(None, gt=0, description="openai: asked for; default: as many as the model has")
+    usd_per_million: float | None = Field(None, ge=0, allow_inf_nan=False, description="openai: price of tokens")
+    max_cost_usd: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="openai: stop with exit code 4 before a request could pass it"
+    )
+
+    @model_validator(mode="after")
+    def fields_count(self) -> Encoder:
+        """No field is set that the kind does not use, and a cap has a price."""
+        for field in self.FOREIGN[self.kind]:
+            if getattr(self, field) != type(self).model_fields[field].default:
+                raise ValueError(f"{field}: kind {self.kind} does not use it; leave it out")
+        if self.max_cost_usd is not None and self.usd_per_million is None:
+            raise ValueError("max_cost_usd: without usd_per_million the cap cannot be kept; set both")
+        return self
+
+    @property
+    def full_prefix(self) -> str:
+        """What is put before every text: as configured, else as the family wants it."""
+        return self._family[0] if self.prefix is None else self.prefix
+
+    @property
+    def full_pooling(self) -> Literal["auto", "mean", "cls", "last"]:
+        """How tokens become one vector: as configured, else as the family wants it; auto: the model's own way."""
+        return self._family[1] if self.pooling == "auto" and self.kind != "openai" else self.pooling
 
     @property
     def label(self) -> str:
-        """What a vector's source says of its encoder: the model's name, and all else that changes the vector."""
-        extras = [f"prefix {self.prefix.strip()}"] if self.prefix else []
+        """What a vector's source says of its encoder: the model's name, and all else that changes the vector.
+
+        Equal labels share their vectors, so two models in folders of one name need names of their own.
+        """
+        extras: list[str] = [self.kind] if self.kind != "sentence_transformer" else []
+        extras += [f"prefix {json.dumps(self.full_prefix, ensure_ascii=False)}"] if self.full_prefix else []
+        extras += [f"{self.full_pooling} pooling"] if self.full_pooling != "auto" else []
+        extras += ["chunked"] if self.long == "chunk" else []
+        extras += [f"{self.max_tokens} tokens"] if self.max_tokens is not None else []
+        extras += [f"{self.dimensions} dimensions"] if self.dimensions is not None else []
         extras += [self.precision] if self.precision != "float32" else []
-        return Path(self.name).name + (f" ({', '.join(extras)})" if extras else "")
+        name = self.name if self.kind == "openai" else Path(self.name).name
+        return name + (f" ({', '.join(extras)})" if extras else "")
+
+    @property
+    def _family(self) -> tuple[str, Literal["auto", "cls"]]:
+        for pattern, prefix, pooling in self.FAMILIES:
+            if re.search(pattern, Path(self.name).name.lower()):
+                return prefix, pooling
+        return "", "auto"
 
 
 class Gates(Section):
@@ -147,16 +215,31 @@ class Part(Section):
 class Objective(Part):
     """An auxiliary objective added to the loss."""
 
-    weight: float = Field(gt=0)
+    weight: float = Field(1.0, gt=0, description="of its loss; a fusion has none")
 
 
 class Features(Section):
-    """Which text stands for an item and a user: item columns (`title`, `title+author`) or `recipe/field`."""
+    """What stands for an item and a user, and which edges of a language model are read.
 
-    item: str
-    user: str = Field(
+    A text is a column (`title`, `title+author`) or a recipe's field (`recipe/field`); several stand side by side or are
+    averaged.
+    """
+
+    item: str | tuple[str, ...] | None = None
+    user: str | tuple[str, ...] = Field(
         "mean", description="`recipe/field`, columns of the users table, or `mean` of the train items' vectors"
     )
+    fuse: Literal["concat", "mean"] = Field("concat", description="how several texts of a row become its vector")
+    pca: int | None = Field(None, gt=0, description="principal components kept of every text, fitted on tonight's rows")
+    adaptor: Part | None = Field(None, description="a learned way from the texts of a row to one vector")
+    edges: tuple[str, ...] = Field((), description="recipes whose edges the model's objectives read")
+
+    def texts(self, kind: Literal["user", "item"]) -> tuple[str, ...]:
+        """The texts of a kind, in order; none where users are the mean of their items."""
+        named = self.item if kind == "item" else self.user
+        if named is None or named == "mean":
+            return ()
+        return (named,) if isinstance(named, str) else named
 
 
 class Training(Section):
@@ -250,6 +333,15 @@ class Run(Section):
                 raise ValueError(unknown_name(where, referred_name, names))
         return self
 
+    def llm_of(self, recipe: str) -> Llm:
+        """The chat engine's settings for one recipe: `[llm]` with the recipe's own keys on top."""
+        own = next((each.llm for each in self.recipes if each.name == recipe), {})
+        if not own:
+            return self.llm
+        other_engine = own.get("engine", self.llm.engine) != self.llm.engine  # its settings are nobody else's
+        shared = self.llm.model_dump(include=set(SHARED_LLM_KEYS) if other_engine else None)
+        return Llm.model_validate({**shared, **own})
+
     def training_of(self, model: Model) -> Training:
         """The trainer's settings for one model: `[training]` with the model's own keys on top."""
         return Training.model_validate({**self.training.model_dump(), **model.training})
@@ -269,6 +361,9 @@ def load_run(file: Path, lake: str | None = None, max_cost_usd: float | None = N
     _expand_paths(raw, folder)
     try:
         run = Run.model_validate({**raw, "file": file.resolve()})
+        for recipe in run.recipes:
+            _llm_keys(recipe)
+            run.llm_of(recipe.name)
         for model in run.models:
             _training_keys(model)
             run.training_of(model)
@@ -292,9 +387,15 @@ def _expand_paths(raw: dict[str, Any], folder: Path) -> None:
     """Make every path of the run file absolute: a run means the same from any working directory."""
     data, llm = raw.get("data"), raw.get("llm")
     places: list[tuple[Any, str]] = [(raw, "lake"), (raw, "work"), (data, "path")]
-    places += [(llm, "answers"), (llm, "prices")]
-    if isinstance(llm, dict) and llm.get("engine") == "hf" and str(llm.get("model", ""))[:1] in ("/", ".", "~", "$"):
-        places.append((llm, "model"))  # else a name in the local cache of Hugging Face
+    recipes = [recipe for recipe in raw.get("recipes") or () if isinstance(recipe, dict)]
+    places += [(recipe, "prompt") for recipe in recipes]
+    encoder = raw.get("encoder")
+    if isinstance(encoder, dict) and str(encoder.get("name", ""))[:1] in tuple("/.~$"):
+        places.append((encoder, "name"))  # else the name of a model
+    for each in (llm, *(recipe.get("llm") for recipe in recipes)):
+        places += [(each, "answers"), (each, "prices")]
+        if isinstance(each, dict) and each.get("engine") == "hf" and str(each.get("model", ""))[:1] in tuple("/.~$"):
+            places.append((each, "model"))  # else a name in the local cache of Hugging Face
     for section, key in places:
         if isinstance(section, dict) and isinstance(section.get(key), str):
             section[key] = _absolute(section[key], folder)
@@ -304,6 +405,14 @@ def _absolute(path: str, folder: Path) -> str:
     path = re.sub(r"\$\{(\w+):-([^}]*)\}", lambda match: os.environ.get(match[1]) or match[2], path)
     path = os.path.expandvars(path).removeprefix("file://")
     return path if "://" in path else os.path.normpath(folder / Path(path).expanduser())
+
+
+def _llm_keys(recipe: Recipe) -> None:
+    for key in recipe.llm:
+        if key not in Llm.model_fields:
+            raise ConfigError(unknown_name(f"recipes.{recipe.name}.llm", key, Llm.model_fields))
+        if key in SHARED_LLM_KEYS:
+            raise ConfigError(f"recipes.{recipe.name}.llm.{key}: one for the whole run; put it under [llm]")
 
 
 def _training_keys(model: Model) -> None:

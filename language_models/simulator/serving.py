@@ -52,7 +52,7 @@ def make_app(options: Options) -> tuple[web.Application, Counting]:
             web.post("/v1/chat/completions", chat.create),
             web.get("/v1/chat/completions", chat.stored.show_all),
             web.get("/v1/chat/completions/{id}", chat.stored.get),
-            web.post("/v1/embeddings", Embeddings(counting).create),
+            web.post("/v1/embeddings", Embeddings(counting, faults).create),
             web.post("/v1/files", files.upload),
             web.get("/v1/files", files.show_all),
             web.get("/v1/files/{id}", files.get),

@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from features.gates import check_table
 from features.store import TableStore
 from language_models.encoders import make_encoder
+from language_models.protocols import Encoded
 from pipelines.night import Counts, Night, step
 from schemas.errors import ConfigError, unknown_name
 from schemas.expectations import embedding_suite
-from schemas.records import Kind, sha256
+from schemas.records import KINDS, Kind, sha256
 from schemas.run import Run
 
 CHUNK = 1024  # texts between two writes: what a killed run has to encode again at most
+WORTH_SAYING = 0.01  # share of texts that were cut
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,8 @@ def text_sources(run: Run) -> list[TextSource]:
     found: dict[TextSource, None] = {}
     for model in run.models:
         if model.features is not None:
-            found[TextSource("item", model.features.item)] = None
-            if model.features.user != "mean":
-                found[TextSource("user", model.features.user)] = None
+            for kind in KINDS:
+                found |= {TextSource(kind, text): None for text in model.features.texts(kind)}
     return list(found)
 
 
@@ -48,7 +49,7 @@ def encode(night: Night) -> Counts:
     """Encode the texts whose hash has no vector yet, a chunk at a time; a killed run goes on where it was."""
     texts = pl.concat([read_texts(night, source) for source in text_sources(night.run)] or [_no_texts()])
     distinct = texts.unique("text_hash", maintain_order=True)
-    name = night.run.encoder.label
+    name, done = night.run.encoder.label, Encoded()
     todo = distinct.join(known_vectors(night.store, name), on="text_hash", how="anti", maintain_order="left")
     if todo.height:
         encoder = make_encoder(night.run.encoder)
@@ -57,7 +58,12 @@ def encode(night: Night) -> Counts:
                 vectors = encoder.encode(chunk["text"].to_list())
                 night.store.append("vectors", _vector_rows(name, chunk["text_hash"], vectors), ("encoder", "text_hash"))
                 advance(chunk.height, "")
-    return {"texts": texts.height, "distinct": distinct.height, "encoded": todo.height, "encoder": name}
+        done = encoder.done
+        _say_truncated(night, done, encoder.limit)
+    counts = {"texts": texts.height, "distinct": distinct.height, "encoded": todo.height, "encoder": name}
+    rate = round(_truncation_rate(done), 6)
+    spent = {"truncated": done.truncated, "truncation_rate": rate, "tokens": done.tokens, "cost_usd": done.cost_usd}
+    return {**counts, **spent}
 
 
 @step
@@ -130,6 +136,18 @@ def _embeddings(texts: pl.DataFrame, source: TextSource, encoder: str, vectors: 
         pl.Series("norm", norm, dtype=pl.Float64),
         "vector",
     )
+
+
+def _truncation_rate(done: Encoded) -> float:
+    """Share of the texts encoded tonight of which the end was not read."""
+    return done.truncated / done.texts if done.texts else 0.0
+
+
+def _say_truncated(night: Night, done: Encoded, limit: int | None) -> None:
+    if (rate := _truncation_rate(done)) > WORTH_SAYING:
+        night.progress.say(
+            f'{100 * rate:.1f} % of the texts were cut at {limit} tokens; `encoder.long = "chunk"` reads them whole'
+        )
 
 
 def _vector_rows(encoder: str, hashes: pl.Series, vectors: NDArray[np.float32]) -> pl.DataFrame:
