@@ -1,27 +1,68 @@
-"""Feature tables: the one place where an id becomes a row."""
+"""Feature tables and edges of a language model on the corpus's index: the one place where an id becomes a row."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags
 
-from features.corpus import Part
+from features.corpus import Corpus, Part
 from schemas.errors import DataError
 from schemas.records import Kind
 
 
 @dataclass(frozen=True)
 class FeatureTable:
-    """Vectors of one kind in index order. A row without a vector is zero and `present` is false there."""
+    """Vectors of one kind in index order. A row without a vector is zero and `present` is false there.
+
+    Several sources stand side by side: source s has `widths[s]` of the D columns, and a row may have one and lack
+    another (`has`). `present` says whether a row has any.
+    """
 
     kind: Kind
     x: NDArray[np.float32]  # [N, D]
     present: NDArray[np.bool_]  # [N]
     source: str  # such as rlmrec.item/summarization@all-MiniLM-L6-v2
+    widths: tuple[int, ...] = ()  # S widths that sum to D
+    has: NDArray[np.bool_] | None = None  # [N, S]
+
+    def __post_init__(self) -> None:
+        if self.has is None:
+            object.__setattr__(self, "widths", (self.x.shape[1],))
+            object.__setattr__(self, "has", self.present[:, None])
+
+    def parts(self) -> list[FeatureTable]:
+        """One table per source, in order."""
+        assert self.has is not None, "set by __post_init__"
+        blocks = np.split(self.x, np.cumsum(self.widths)[:-1], axis=1)
+        return [FeatureTable(self.kind, block, has, self.source) for block, has in zip(blocks, self.has.T, strict=True)]
+
+
+@dataclass(frozen=True)
+class EdgeTable:
+    """Edges that a language model proposed, on the corpus's index; never part of the observed interactions."""
+
+    user: NDArray[np.int64]  # [E]
+    item: NDArray[np.int64]  # [E]
+    label: NDArray[np.int8]  # [E] 1 liked, -1 disliked
+    weight: NDArray[np.float32]  # [E] above 0, at most 1
+    source: str  # the recipe
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """What a model reads beside the interactions: text of items and users, and proposed edges by recipe."""
+
+    item: FeatureTable | None = None
+    user: FeatureTable | None = None
+    edges: Mapping[str, EdgeTable] = field(default_factory=dict)
 
 
 def align(vectors: pl.DataFrame, ids: pl.Series, kind: Kind, source: str) -> FeatureTable:
@@ -52,20 +93,69 @@ def align(vectors: pl.DataFrame, ids: pl.Series, kind: Kind, source: str) -> Fea
     return FeatureTable(kind, x, present, source)
 
 
+def align_edges(edges: pl.DataFrame, corpus: Corpus, source: str) -> EdgeTable:
+    """Put edges (columns `user_id`, `item_id`, `label`, `weight`) on the corpus's index.
+
+    Raises DataError on an id that the corpus does not have.
+    """
+    rows = {}
+    for kind in ("user", "item"):
+        ids = edges[f"{kind}_id"]
+        index = pl.DataFrame({"id": corpus.ids(kind)}).with_row_index("row")
+        row = pl.DataFrame({"id": ids}).join(index, on="id", how="left", maintain_order="left")["row"]
+        if row.null_count():
+            raise DataError(
+                f"{source}: {kind} {ids.filter(row.is_null())[0]!r}: in an edge but not in the {kind}s table"
+            )
+        rows[kind] = row.cast(pl.Int64).to_numpy()
+    label, weight = edges["label"].cast(pl.Int8).to_numpy(), edges["weight"].cast(pl.Float32).to_numpy()
+    return EdgeTable(rows["user"], rows["item"], label, weight, source)
+
+
+def joined(tables: Sequence[FeatureTable]) -> FeatureTable:
+    """Several sources of one kind side by side: x [N, sum of D]; a row lacks what its source lacks."""
+    if len(tables) == 1:
+        return tables[0]
+    has = np.stack([table.present for table in tables], axis=1)
+    widths = tuple(table.x.shape[1] for table in tables)
+    source = " + ".join(table.source for table in tables)
+    return FeatureTable(tables[0].kind, np.hstack([t.x for t in tables]), np.any(has, axis=1), source, widths, has)
+
+
+def averaged(tables: Sequence[FeatureTable]) -> FeatureTable:
+    """The mean of several sources of one kind over those that a row has: x [N, D]. Raises DataError on two widths."""
+    if len(tables) == 1:
+        return tables[0]
+    widths = sorted({table.x.shape[1] for table in tables})
+    if len(widths) > 1:
+        names = ", ".join(table.source for table in tables)
+        raise DataError(f"{names}: expected vectors of one dimension to average, found {widths}; use fuse = concat")
+    has = np.stack([table.present for table in tables], axis=1)
+    x = sum(table.x for table in tables) / np.maximum(has.sum(axis=1), 1)[:, None]
+    source = f"mean of {' and '.join(table.source for table in tables)}"
+    return FeatureTable(tables[0].kind, np.asarray(x, dtype=np.float32), np.any(has, axis=1), source)
+
+
 def mean_of_train_items(items: FeatureTable, train: Part) -> FeatureTable:
     """A user's vector as the mean over his train items that have one (AlphaRec, section 3.1): x [U, D].
 
-    Users without such an item keep a zero row and `present` false.
+    Users without such an item keep a zero row and `present` false; of several sources each has its own mean.
     """
+    return replace(joined([_mean(part, train) for part in items.parts()]), source=f"mean({items.source})")
+
+
+def _mean(items: FeatureTable, train: Part) -> FeatureTable:
     matrix = train.by_user.astype(np.float32) @ diags(items.present.astype(np.float32))
     count = np.asarray(csr_matrix(matrix).sum(axis=1)).ravel()
     x = np.asarray(matrix @ items.x, dtype=np.float32) / np.maximum(count, 1.0)[:, None]
-    return FeatureTable("user", x.astype(np.float32), count > 0, f"mean({items.source})")
+    return FeatureTable("user", x.astype(np.float32), count > 0, items.source)
 
 
 def shuffled(table: FeatureTable, seed: int) -> FeatureTable:
     """The shuffled-profile control: the rows that have a vector exchange them at random."""
+    assert table.has is not None, "set by FeatureTable"
     rows = np.flatnonzero(table.present)
-    x = table.x.copy()
-    x[rows] = table.x[np.random.default_rng(seed).permutation(rows)]
-    return replace(table, x=x, source=f"shuffled({table.source})")
+    drawn = np.random.default_rng(seed).permutation(rows)
+    x, has = table.x.copy(), table.has.copy()
+    x[rows], has[rows] = table.x[drawn], table.has[drawn]
+    return replace(table, x=x, has=has, source=f"shuffled({table.source})")

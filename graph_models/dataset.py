@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -14,7 +14,8 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from features.corpus import Part
-from features.table import FeatureTable, mean_of_train_items
+from features.table import EdgeTable, FeatureSet, FeatureTable, mean_of_train_items
+from schemas import run
 from schemas.errors import DataError
 
 
@@ -30,6 +31,12 @@ class GraphDataset:
     x_item: Tensor | None = None  # float32 [I, D]
     present_user: Tensor | None = None  # bool [U]: whether the row is a vector; else it is zero
     present_item: Tensor | None = None  # bool [I]
+    has_user: Tensor | None = None  # bool [U, S]: which of the S sources that stand side by side a row has
+    has_item: Tensor | None = None  # bool [I, S]
+    widths_user: tuple[int, ...] = ()  # columns of each source
+    widths_item: tuple[int, ...] = ()
+    adaptor: run.Part | None = None  # how parts that read text make one vector of a row's sources
+    edges: Mapping[str, EdgeTable] = field(default_factory=dict)  # proposed by a language model, by recipe
 
     @property
     def device(self) -> torch.device:
@@ -44,30 +51,37 @@ class GraphDataset:
             x_item=_move(self.x_item, device),
             present_user=_move(self.present_user, device),
             present_item=_move(self.present_item, device),
+            has_user=_move(self.has_user, device),
+            has_item=_move(self.has_item, device),
         )
 
     def fingerprint(self) -> str:
         """Hash the edges and the text: equal fingerprints train equal models."""
-        digest = hashlib.sha256(f"{self.num_users} {self.num_items}".encode())
+        adaptor = self.adaptor.model_dump_json() if self.adaptor else None
+        digest = hashlib.sha256(f"{self.num_users} {self.num_items} {adaptor}".encode())
         for array in (self.seen.indptr, self.seen.indices):
             digest.update(array.astype(np.int64).tobytes())
-        for tensor in (self.x_user, self.x_item, self.present_user, self.present_item):
+        for tensor in (self.x_user, self.x_item, self.has_user, self.has_item):
             digest.update(b"none" if tensor is None else tensor.cpu().numpy().tobytes())
+        for name, edges in sorted(self.edges.items()):
+            digest.update(name.encode())
+            for array in (edges.user, edges.item, edges.label, edges.weight):
+                digest.update(array.tobytes())
         return digest.hexdigest()
 
 
-def make_dataset(train: Part, features: Mapping[str, FeatureTable] | None = None) -> GraphDataset:
+def make_dataset(train: Part, features: FeatureSet | None = None, adaptor: run.Part | None = None) -> GraphDataset:
     """Build the graph of the train part.
 
-    `features`: tables `item` and `user`; without a user table, a user is the mean of his train items. Raises DataError
-    on an empty train part, on a table whose rows are not the corpus's, and on text vectors of different dimensions.
+    `features`: text of items and users, and edges; without user text, a user is the mean of his train items. Raises
+    DataError on an empty train part, and on a table whose rows are not the corpus's.
     """
     if not len(train):
         raise DataError("train: expected at least one interaction, found none")
     seen = train.by_user
     seen.sort_indices()
-    graph = GraphDataset(train.num_users, train.num_items, normalised_adjacency(seen), seen)
-    return graph if not features else _with_text(graph, train, features)
+    graph = GraphDataset(train.num_users, train.num_items, normalised_adjacency(seen), seen, adaptor=adaptor)
+    return graph if features is None else _with_features(graph, train, features)
 
 
 def normalised_adjacency(by_user: csr_matrix) -> Tensor:
@@ -99,24 +113,24 @@ def _sparse_csr(row: NDArray[np.int64], column: NDArray[np.int32], value: NDArra
         )
 
 
-def _with_text(graph: GraphDataset, train: Part, features: Mapping[str, FeatureTable]) -> GraphDataset:
-    if "item" not in features:
-        raise DataError(f"features: expected a table called item, found {', '.join(sorted(features))}")
-    item = features["item"]
+def _with_features(graph: GraphDataset, train: Part, features: FeatureSet) -> GraphDataset:
+    graph = replace(graph, edges=dict(features.edges))
+    if features.item is None:
+        return graph
+    item = features.item
     _check_rows(item, graph.num_items)
-    user = features.get("user") or mean_of_train_items(item, train)
+    user = features.user or mean_of_train_items(item, train)
     _check_rows(user, graph.num_users)
-    if user.x.shape[1] != item.x.shape[1]:
-        raise DataError(
-            f"features: expected one dimension, found {user.x.shape[1]} ({user.source}) and"
-            f" {item.x.shape[1]} ({item.source}); use one encoder for both"
-        )
     return replace(
         graph,
         x_user=torch.from_numpy(user.x),
         x_item=torch.from_numpy(item.x),
         present_user=torch.from_numpy(user.present),
         present_item=torch.from_numpy(item.present),
+        has_user=torch.from_numpy(user.has),
+        has_item=torch.from_numpy(item.has),
+        widths_user=user.widths,
+        widths_item=item.widths,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from graph_models.backbones.base import Backbone
 from graph_models.dataset import GraphDataset
 from graph_models.losses import batch_l2, bpr, sampled_infonce
 from graph_models.objectives import OBJECTIVES
-from graph_models.objectives.base import Objective
+from graph_models.objectives.base import Fusion, Objective
 from graph_models.options import check_options
 from graph_models.sampler import Batch
 from schemas import run
@@ -30,19 +31,48 @@ class GraphModel(nn.Module):
         self.weights = {name: weight for name, (weight, _) in objectives.items()}
 
     def losses(self, graph: GraphDataset, batch: Batch, settings: run.Training) -> dict[str, Tensor]:
-        """Give the parts of the loss, weighted, by name: the ranking loss, `l2`, and each objective."""
-        x = self.backbone.inputs()  # [U+I, d]
-        z = self.backbone.propagate(x, graph)
+        """Give the parts of the loss, weighted, by name: the ranking loss, `l2`, and each objective that has one."""
+        x = self._start()  # [U+I, d]
+        z = self._final(x, graph)
         parts: dict[str, Tensor] = {settings.loss: self._ranking(z, graph, batch, settings)}
         if settings.l2:
             nodes = (batch.user, batch.positive + graph.num_users, batch.negative + graph.num_users)
             parts["l2"] = settings.l2 * batch_l2(*(x.index_select(0, each) for each in nodes))
         for name, objective in self.objectives.items():
-            parts[name] = self.weights[name] * objective(z, batch)
+            if not isinstance(objective, Fusion):
+                parts[name] = self.weights[name] * objective(z, batch)
         return parts
 
+    @torch.no_grad()
+    def vectors(self, graph: GraphDataset) -> tuple[Tensor, Tensor]:
+        """Compute what is served: user [U, d] and item [I, d], whose inner product is the score."""
+        z = self._final(self._start(), graph)
+        return z[: graph.num_users], z[graph.num_users :]
+
+    def reports(self) -> dict[str, dict[str, Any]]:
+        """What objectives say of themselves, by name; none of most."""
+        return {
+            name: dict(each.report)
+            for name, each in self.objectives.items()
+            if isinstance(each, Objective) and each.report
+        }
+
+    def _start(self) -> Tensor:
+        x = self.backbone.inputs()
+        for objective in self._all():
+            x = objective.inputs(x)
+        return x
+
+    def _final(self, x: Tensor, graph: GraphDataset) -> Tensor:
+        z = self.backbone.propagate(x, graph)
+        for objective in self._all():
+            z = objective.outputs(z)
+        return self.backbone.scored(z)
+
+    def _all(self) -> list[Objective]:
+        return [objective for objective in self.objectives.values() if isinstance(objective, Objective)]
+
     def _ranking(self, z: Tensor, graph: GraphDataset, batch: Batch, settings: run.Training) -> Tensor:
-        z = self.backbone.scored(z)
         anchor = z.index_select(0, batch.user)  # [B, d]; its backward is faster than that of z[batch.user]
         positive = (anchor * z.index_select(0, batch.positive + graph.num_users)).sum(dim=1)
         other = z.index_select(0, batch.negative + graph.num_users)  # [B, d] or [S, d]
@@ -81,3 +111,8 @@ def check_parts(backbone: run.Part, objectives: Sequence[run.Objective], where: 
 def needs_text(backbone: run.Part, objectives: Sequence[run.Objective]) -> bool:
     """Whether any part of a checked model reads text vectors."""
     return BACKBONES[backbone.name].needs_text or any(OBJECTIVES[each.name].needs_text for each in objectives)
+
+
+def gives_vectors(backbone: run.Part, objectives: Sequence[run.Objective]) -> bool:
+    """Whether text alone gives a node without train interactions a vector of a checked model."""
+    return BACKBONES[backbone.name].needs_text or any(OBJECTIVES[each.name].gives_vectors for each in objectives)

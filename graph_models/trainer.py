@@ -116,7 +116,7 @@ class _Run:
 
     def _validate(self) -> dict[str, float]:
         self.model.eval()
-        user, item = self.model.backbone.vectors(self.graph)
+        user, item = self.model.vectors(self.graph)
         valid = dict(self.selection.judge(user, item))
         if self.selection.metric not in valid:
             measured = ", ".join(sorted(valid))

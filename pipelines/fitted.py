@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from evaluation.judge import examine
 from evaluation.protocol import Exam
 from features.corpus import Corpus
-from features.table import FeatureTable, align, mean_of_train_items, shuffled
+from features.reduce import pca
+from features.table import (
+    EdgeTable,
+    FeatureSet,
+    FeatureTable,
+    align,
+    align_edges,
+    averaged,
+    joined,
+    mean_of_train_items,
+    shuffled,
+)
 from graph_models.curve import Epoch
 from pipelines.night import Night, write_json
 from recommenders import make_recommender
 from schemas.errors import ConfigError, StoreError, unknown_name
-from schemas.records import Kind, canonical, sha256
-from schemas.run import Model
+from schemas.records import KINDS, Kind, canonical, sha256
+from schemas.run import Model, Objective
 
 
 @dataclass(frozen=True)
@@ -31,8 +43,8 @@ class Fitted:
     recommender: str
     backbone: str | None
     loss: str | None
-    objectives: list[str]
-    features: dict[str, str] | None
+    objectives: list[str]  # names; one that reproduces a paper's code says so
+    features: dict[str, Any] | None
     control: str
     valid: dict[str, float]
     best_epoch: int | None
@@ -42,6 +54,7 @@ class Fitted:
     split_id: str
     config_hash: str
     folder: str
+    report: dict[str, Any] = field(default_factory=dict)  # what objectives say of themselves, by name
 
 
 def fit(night: Night, model: Model, seed: int, corpus: Corpus, exam: Exam) -> tuple[Fitted, bool]:
@@ -67,7 +80,7 @@ def fit(night: Night, model: Model, seed: int, corpus: Corpus, exam: Exam) -> tu
         recommender=model.recommender,
         backbone=model.backbone.name if model.backbone else None,
         loss=night.run.training_of(model).loss if model.backbone else None,
-        objectives=[objective.name for objective in model.objectives],
+        objectives=[_label(objective) for objective in model.objectives],
         features=model.features.model_dump() if model.features else None,
         control=model.control,
         valid=valid,
@@ -78,6 +91,7 @@ def fit(night: Night, model: Model, seed: int, corpus: Corpus, exam: Exam) -> tu
         split_id=corpus.split_id,
         config_hash=config_hash,
         folder=str(folder.relative_to(night.work)),
+        report=getattr(recommender, "report", {}),
     )
     write_json(folder / "result.json", asdict(fitted))
     return fitted, False
@@ -93,21 +107,38 @@ def read_fitted(night: Night, model: Model, seed: int, corpus: Corpus) -> Fitted
     return _read(folder)
 
 
-def feature_tables(night: Night, model: Model, corpus: Corpus, seed: int) -> dict[str, FeatureTable]:
-    """The `item` and `user` tables a model reads; with control = "shuffled" their rows are permuted.
+def feature_tables(night: Night, model: Model, corpus: Corpus, seed: int) -> FeatureSet:
+    """What a model reads; with control = "shuffled" the rows of its texts are permuted.
 
-    A user table that is a mean of item vectors is taken from the permuted items, so that the control keeps the
-    model's structure and loses only what the texts say.
+    User text that is a mean of item vectors is taken from the permuted items, so that the control keeps the model's
+    structure and loses only what the texts say.
     """
-    if model.features is None:
-        return {}
-    control = model.control == "shuffled"
-    item = _aligned(night, corpus, "item", model.features.item)
-    item = shuffled(item, seed) if control else item
-    if model.features.user == "mean":
-        return {"item": item, "user": mean_of_train_items(item, corpus.train)}
-    user = _aligned(night, corpus, "user", model.features.user)
-    return {"item": item, "user": shuffled(user, seed) if control else user}
+    wanted = model.features
+    if wanted is None:
+        return FeatureSet()
+    edges = {recipe: _edges(night, corpus, recipe) for recipe in wanted.edges}
+    if wanted.item is None:
+        return FeatureSet(edges=edges)
+    sources = {kind: [_aligned(night, corpus, kind, text) for text in wanted.texts(kind)] for kind in KINDS}
+    if wanted.pca is not None:
+        reduced = iter(pca([*sources["item"], *sources["user"]], wanted.pca))
+        sources = {kind: [next(reduced) for _ in tables] for kind, tables in sources.items()}
+    fuse = joined if wanted.fuse == "concat" else averaged
+    item, user = fuse(sources["item"]), fuse(sources["user"]) if sources["user"] else None
+    if model.control == "shuffled":
+        item, user = shuffled(item, seed), user and shuffled(user, seed)
+    return FeatureSet(item, user or mean_of_train_items(item, corpus.train), edges)
+
+
+def _edges(night: Night, corpus: Corpus, recipe: str) -> EdgeTable:
+    """The edges that a recipe proposed; none where its answers named nothing of the catalogue."""
+    rows = night.read("llm_edges").filter(pl.col("recipe") == recipe)
+    return align_edges(rows, corpus, recipe)
+
+
+def _label(objective: Objective) -> str:
+    """The objective's name, and whether it reproduces quirks of published code."""
+    return f"{objective.name} (as published)" if "reference" in objective.options.values() else objective.name
 
 
 def _place(night: Night, model: Model, seed: int, corpus: Corpus) -> tuple[Path, str]:
@@ -117,6 +148,7 @@ def _place(night: Night, model: Model, seed: int, corpus: Corpus) -> tuple[Path,
         "users": corpus.num_users,
         "items": sha256("\n".join(corpus.ids("item").to_list())),
         "texts": _texts(night, model),
+        "edges": _edges_hash(night, model),
         "model": model.model_dump(exclude={"name", "control_of"}),
         "training": night.run.training_of(model).model_dump() if model.backbone else None,
         "selection": night.run.evaluation.selection,
@@ -128,12 +160,21 @@ def _place(night: Night, model: Model, seed: int, corpus: Corpus) -> tuple[Path,
 
 def _texts(night: Night, model: Model) -> str | None:
     """A hash of every text that the model reads, by id."""
-    if model.features is None:
+    if model.features is None or model.features.item is None:
         return None
-    names = [source_name(night, source) for source in (model.features.item, model.features.user) if source != "mean"]
+    names = [source_name(night, source) for kind in KINDS for source in model.features.texts(kind)]
     rows = night.store.read("embeddings", ds=night.ds, columns=["kind", "id", "source", "text_hash"])
     rows = rows.filter(pl.col("source").is_in(names)).sort("kind", "source", "id")
     return sha256(canonical([rows[name].to_list() for name in ("kind", "id", "source", "text_hash")]))
+
+
+def _edges_hash(night: Night, model: Model) -> str | None:
+    """A hash of every edge that the model reads."""
+    if model.features is None or not model.features.edges:
+        return None
+    rows = night.read("llm_edges").filter(pl.col("recipe").is_in(model.features.edges))
+    columns = ["recipe", "user_id", "item_id", "label", "weight"]
+    return sha256(canonical(rows.select(columns).sort(columns).rows()))
 
 
 def _aligned(night: Night, corpus: Corpus, kind: Kind, source: str) -> FeatureTable:

@@ -8,6 +8,7 @@ from pathlib import Path
 from recommenders.base import Progress, Recommender
 from recommenders.graph import Graph
 from recommenders.popularity import Popularity
+from recommenders.pure_svd import PureSVD
 from recommenders.text_match import TextMatch
 from schemas.errors import ConfigError, StoreError, unknown_name
 from schemas.run import Model, Run
@@ -15,6 +16,7 @@ from schemas.run import Model, Run
 RECOMMENDERS: dict[str, type[Recommender]] = {
     "graph": Graph,
     "popularity": Popularity,
+    "pure_svd": PureSVD,
     "text_match": TextMatch,
 }
 
@@ -24,7 +26,7 @@ def check_model(model: Model, run: Run) -> None:
     where = f"{run.file}: models.{model.name}"
     if model.recommender not in RECOMMENDERS:
         raise ConfigError(unknown_name(f"{where}.recommender", model.recommender, RECOMMENDERS))
-    if model.control == "shuffled" and model.features is None:
+    if model.control == "shuffled" and (model.features is None or model.features.item is None):
         raise ConfigError(f"{where}.control: shuffled permutes text rows; add [models.features] or remove it")
     RECOMMENDERS[model.recommender].check(model, run)
 

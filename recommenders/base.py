@@ -18,14 +18,13 @@ from scipy.sparse import csr_matrix
 from evaluation.ranking import rank_vectors
 from evaluation.recommendations import Recommendations
 from features.corpus import Corpus
-from features.table import FeatureTable
+from features.table import FeatureSet
 from graph_models.curve import Epoch
 from graph_models.options import check_options
 from schemas.errors import ConfigError, StoreError
 from schemas.run import Model, Run
 
 Float32 = NDArray[np.float32]
-Features = Mapping[str, FeatureTable]  # `item` and `user`
 Progress = Callable[[Epoch], None]
 
 
@@ -56,7 +55,7 @@ class Recommender(ABC):
         return cls(**model.options)
 
     @abstractmethod
-    def fit(self, corpus: Corpus, features: Features) -> None:
+    def fit(self, corpus: Corpus, features: FeatureSet) -> None:
         """Learn from the train part (the valid part only to choose an epoch); `features` in index order."""
 
     @abstractmethod

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.protocol import validation, vector_judge
 from features.corpus import Corpus
+from features.table import FeatureSet
+from graph_models.adaptors import check_adaptor
 from graph_models.checkpoint import Checkpoint
 from graph_models.curve import Epoch, Selection
 from graph_models.dataset import GraphDataset, make_dataset
 from graph_models.device import find_device, seeded
-from graph_models.model import build_model, check_parts, needs_text
+from graph_models.model import build_model, check_parts, gives_vectors, needs_text
 from graph_models.trainer import fit
-from recommenders.base import Features, InnerProduct, Progress
+from recommenders.base import InnerProduct, Progress
 from schemas.errors import ConfigError
 from schemas.records import canonical, sha256
 from schemas.run import Evaluation, Model, Part, Run, Training
@@ -26,7 +29,8 @@ class Graph(InnerProduct):
     """A backbone with its objectives, trained until validation stops improving.
 
     A user with neither train interactions nor, where the model reads text, a text vector gets popular items.
-    After `fit`: `history`, `best_epoch` and `valid`, the metrics of the best epoch.
+    After `fit`: `history`, `best_epoch`, `valid`, the metrics of the best epoch, and `report`, what its objectives say
+    of themselves.
     """
 
     name: ClassVar[str] = "graph"
@@ -47,6 +51,7 @@ class Graph(InnerProduct):
         self.history: tuple[Epoch, ...] = ()
         self.best_epoch = 0
         self.valid: dict[str, float] = {}
+        self.report: dict[str, Any] = {}
 
     @classmethod
     def check(cls, model: Model, run: Run) -> None:
@@ -56,17 +61,21 @@ class Graph(InnerProduct):
         if model.backbone is None:
             raise ConfigError(f"{where}.backbone: missing; graph needs one")
         check_parts(model.backbone, model.objectives, where)
-        if needs_text(model.backbone, model.objectives) and model.features is None:
-            raise ConfigError(f"{where}.features: missing; its backbone or objectives read text")
+        if needs_text(model.backbone, model.objectives) and (model.features is None or model.features.item is None):
+            raise ConfigError(f"{where}.features.item: missing; its backbone or objectives read text")
+        if model.features is not None and model.features.adaptor is not None:
+            check_adaptor(model.features.adaptor, f"{where}.features.adaptor")
 
     @classmethod
     def make(cls, model: Model, run: Run, seed: int, folder: Path | None, progress: Progress | None) -> Self:
         return cls(model, run.training_of(model), run.evaluation, seed, run.device, folder, progress)
 
-    def fit(self, corpus: Corpus, features: Features) -> None:
+    def fit(self, corpus: Corpus, features: FeatureSet) -> None:
         backbone = self._backbone()
         text = needs_text(backbone, self.model.objectives)
-        graph = make_dataset(corpus.train, features if text else None).to(self.device)
+        adaptor = self.model.features.adaptor if self.model.features else None
+        graph = make_dataset(corpus.train, features if text else replace(features, item=None, user=None), adaptor)
+        graph = graph.to(self.device)
         judge = vector_judge(validation(corpus), sorted({*self.evaluation.ks, _k_of(self.evaluation.selection)}))
         with seeded(self.seed):
             model = build_model(graph, backbone, self.model.objectives)
@@ -75,7 +84,8 @@ class Graph(InnerProduct):
         found = fit(graph, model, self.training, self.seed, selection, checkpoint, self.progress)
         self.history, self.best_epoch, self.valid = found.history, found.best_epoch, found.valid
         self.about = {"model": self.model.model_dump(mode="json"), "seed": self.seed, "valid": self.valid}
-        from_text = model.backbone.needs_text
+        self.report = model.reports()
+        from_text = gives_vectors(backbone, self.model.objectives)
         self._serve(corpus, found.user.numpy(), found.item.numpy(), _has_vector(corpus, graph, from_text))
 
     def _backbone(self) -> Part:
@@ -95,6 +105,8 @@ class Graph(InnerProduct):
 
 def _has_vector(corpus: Corpus, graph: GraphDataset, from_text: bool) -> NDArray[np.bool_]:
     linked = corpus.train.user_degree > 0
+    for edges in graph.edges.values():
+        linked[edges.user[edges.label > 0]] = True
     if not from_text or graph.present_user is None:
         return np.asarray(linked)
     return np.asarray(linked | graph.present_user.cpu().numpy())

@@ -7,7 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from features.corpus import Corpus
-from recommenders.base import Features, InnerProduct
+from features.table import FeatureSet
+from recommenders.base import InnerProduct
 
 
 class Popularity(InnerProduct):
@@ -19,7 +20,7 @@ class Popularity(InnerProduct):
     def __init__(self) -> None:
         pass
 
-    def fit(self, corpus: Corpus, features: Features) -> None:
+    def fit(self, corpus: Corpus, features: FeatureSet) -> None:
         del features
         nobody = np.zeros((corpus.num_users, 0), np.float32), np.zeros((corpus.num_items, 0), np.float32)
         self._serve(corpus, *nobody, has_vector=np.zeros(corpus.num_users, dtype=bool))

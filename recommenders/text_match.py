@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from features.corpus import Corpus
-from features.table import FeatureTable, mean_of_train_items
-from recommenders.base import Features, Float32, InnerProduct, popularity
+from features.table import FeatureSet, FeatureTable, mean_of_train_items
+from recommenders.base import Float32, InnerProduct, popularity
 from schemas.errors import ConfigError, DataError
 from schemas.run import Model, Run
 
@@ -31,16 +31,16 @@ class TextMatch(InnerProduct):
     @classmethod
     def check(cls, model: Model, run: Run) -> None:
         super().check(model, run)
-        if model.features is None:
+        if model.features is None or model.features.item is None:
             raise ConfigError(f"{run.file}: models.{model.name}: text_match reads text; add [models.features]")
 
-    def fit(self, corpus: Corpus, features: Features) -> None:
-        if "item" not in features:
-            raise DataError("text_match: features: expected a table called item, found none")
-        item = features["item"]
+    def fit(self, corpus: Corpus, features: FeatureSet) -> None:
+        item = features.item
+        if item is None:
+            raise DataError("text_match: features: expected item text, found none")
         user = mean_of_train_items(item, corpus.train)
-        if self.user_text == "profile" and "user" in features:
-            user = _prefer(features["user"], user)
+        if self.user_text == "profile" and features.user is not None:
+            user = _prefer(features.user, user)
         last = np.where(item.present, 0.0, BELOW_ALL + popularity(corpus.train.item_degree))
         vectors = np.column_stack([_unit(user.x), user.present]), np.column_stack([_unit(item.x), last])
         self._serve(corpus, *vectors, has_vector=user.present)

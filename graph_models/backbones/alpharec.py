@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from graph_models.backbones.base import Backbone, Count, Size
 from graph_models.dataset import GraphDataset
 from graph_models.propagation import layer_mean
+from graph_models.text import both_texts, fill_missing
 from graph_models.tower import text_tower
-from schemas.errors import DataError
 
 
 class AlphaRec(Backbone):
@@ -25,8 +25,6 @@ class AlphaRec(Backbone):
     source: ClassVar[str] = "Sheng et al., ICLR 2025, arXiv 2407.05441"
     needs_text: ClassVar[bool] = True
     cosine = True
-    text: Tensor
-    present: Tensor
 
     def __init__(
         self,
@@ -37,21 +35,16 @@ class AlphaRec(Backbone):
         ratio: Annotated[float, Field(gt=0, description="hidden width / D")] = 0.5,
     ) -> None:
         super().__init__()
-        text, present = _text(graph)
-        self.layers, self.dim = layers, dim
-        self.register_buffer("text", text, persistent=False)  # [U+I, D]
-        self.register_buffer("present", present[:, None], persistent=False)  # [U+I, 1]
-        self.tower = text_tower(text.shape[1], max(1, round(ratio * text.shape[1])), dim)
+        self.user_text, self.item_text = both_texts(graph, "alpharec")
+        self.layers, self.dim, width = layers, dim, self.item_text.dim
+        self.tower = text_tower(width, max(1, round(ratio * width)), dim)
         self.missing = nn.Parameter(torch.randn(dim) * 0.1)
 
     def inputs(self) -> Tensor:
-        return torch.where(self.present, self.tower(self.text), self.missing)
+        parts = [
+            fill_missing(self.tower(text()), text.present, self.missing) for text in (self.user_text, self.item_text)
+        ]
+        return torch.cat(parts)
 
     def propagate(self, x: Tensor, graph: GraphDataset) -> Tensor:
         return layer_mean(x, graph.adjacency, self.layers)
-
-
-def _text(graph: GraphDataset) -> tuple[Tensor, Tensor]:
-    if graph.x_user is None or graph.x_item is None or graph.present_user is None or graph.present_item is None:
-        raise DataError("alpharec: expected text vectors, found none; give the model [models.features]")
-    return torch.cat([graph.x_user, graph.x_item]), torch.cat([graph.present_user, graph.present_item])

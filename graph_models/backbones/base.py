@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Annotated, ClassVar
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -35,9 +34,3 @@ class Backbone(nn.Module, ABC):
     def scored(self, z: Tensor) -> Tensor:
         """Scale final vectors [U+I, d] so that the score of a pair is their inner product."""
         return unit_rows(z) if self.cosine else z
-
-    @torch.no_grad()
-    def vectors(self, graph: GraphDataset) -> tuple[Tensor, Tensor]:
-        """Compute what is served: user [U, d] and item [I, d], whose inner product is the score."""
-        z = self.scored(self.propagate(self.inputs(), graph))
-        return z[: graph.num_users], z[graph.num_users :]

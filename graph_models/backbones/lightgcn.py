@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from graph_models.dataset import GraphDataset
 from graph_models.propagation import layer_mean
 
 STD = 0.1  # of the first embeddings, as in the paper's code
+DENSE = 1_000_000  # entries up to which a matrix is decomposed whole
 NOISE = 0.1  # share of it that stays random when the embeddings start from the spectrum
 
 
@@ -59,10 +60,22 @@ def spectral(graph: GraphDataset, dim: int) -> Tensor:
     rank = min(dim, min(normalised.shape) - 1)
     if rank < 1:
         return torch.zeros(sum(normalised.shape), dim)
-    left, values, right = svds(normalised, k=rank, v0=np.ones(min(normalised.shape)), solver="arpack")
+    left, values, right = _leading(normalised, rank)
     both = np.concatenate([left, right.T]) * np.sqrt(values)  # [U+I, rank]
     both *= STD / (both.std() + np.finfo(np.float32).tiny)
     return torch.nn.functional.pad(torch.from_numpy(both.astype(np.float32)), (0, dim - rank))
+
+
+def _leading(matrix: csr_matrix, rank: int) -> tuple[Any, Any, Any]:
+    """The leading singular triplets: left [U, rank], values [rank], right [rank, I].
+
+    Small matrices are decomposed whole: the iteration may meet an invariant subspace there, and then draws at random.
+    """
+    if matrix.shape[0] * matrix.shape[1] > DENSE:
+        left, values, right = svds(matrix, k=rank, v0=np.ones(min(matrix.shape)), solver="arpack")
+        return left, values, right
+    left, values, right = np.linalg.svd(matrix.toarray(), full_matrices=False)
+    return left[:, :rank], values[:rank], right[:rank]
 
 
 def _normalised(by_user: csr_matrix) -> csr_matrix:

@@ -15,8 +15,8 @@ from graph_models.dataset import GraphDataset
 from graph_models.losses import unit_rows
 from graph_models.objectives.base import Objective
 from graph_models.sampler import Batch
+from graph_models.text import Text, both_texts
 from graph_models.tower import text_tower
-from schemas.errors import DataError
 
 ROWS_AT_ONCE = 1024
 KEPT_LOGITS = 2**22  # 16 MiB; more than that is computed twice rather than kept for backward
@@ -49,17 +49,14 @@ class RLMRecCon(Objective):
         anchors: Size = 1024,
     ) -> None:
         super().__init__()
-        self.user_text, self.item_text = (
-            _rows(graph.x_user, graph.present_user),
-            _rows(graph.x_item, graph.present_item),
-        )
+        self.user_text, self.item_text = both_texts(graph, "rlmrec_con")
         self.num_users, self.temperature, self.negatives, self.anchors = (
             graph.num_users,
             temperature,
             negatives,
             anchors,
         )
-        width = self.user_text.x.shape[1]
+        width = self.user_text.dim
         self.tower = text_tower(width, (width + dim) // 2, dim)
 
     def forward(self, z: Tensor, batch: Batch) -> Tensor:
@@ -70,13 +67,13 @@ class RLMRecCon(Objective):
             + self._term(item, self.item_text, batch.negative, self.negatives == "all")
         )
 
-    def _term(self, z: Tensor, text: _Text, rows: Tensor, against_all: bool) -> Tensor:
+    def _term(self, z: Tensor, text: Text, rows: Tensor, against_all: bool) -> Tensor:
         anchors = self._choose(rows[text.present[rows]])
         if not len(anchors):
             return z.sum() * 0.0
         candidates = text.with_text if against_all else anchors
         own = text.place[anchors] if against_all else torch.arange(len(anchors), device=z.device)
-        projected = unit_rows(self.tower(text.x[candidates]))  # [C, d]
+        projected = unit_rows(self.tower(text(candidates)))  # [C, d]
         return alignment(unit_rows(z.index_select(0, anchors)), projected, own, self.temperature)
 
     def _choose(self, rows: Tensor) -> Tensor:
@@ -102,18 +99,3 @@ def alignment(anchor: Tensor, candidate: Tensor, own: Tensor, temperature: float
 
 def _alignment_sum(anchor: Tensor, candidate: Tensor, own: Tensor, temperature: float) -> Tensor:
     return F.cross_entropy(anchor @ candidate.T / temperature, own, reduction="sum")  # of [B, C] logits
-
-
-class _Text:
-    """Text vectors of one kind, and which rows have one."""
-
-    def __init__(self, x: Tensor, present: Tensor) -> None:
-        self.x, self.present = x, present  # [N, D], [N]
-        self.with_text = present.nonzero()[:, 0]  # [P] rows that have text
-        self.place = present.cumsum(0) - 1  # [N] place of such a row among them
-
-
-def _rows(x: Tensor | None, present: Tensor | None) -> _Text:
-    if x is None or present is None:
-        raise DataError("rlmrec_con: expected text vectors, found none; give the model [models.features]")
-    return _Text(x, present)

@@ -2,28 +2,46 @@
 
 import importlib
 import inspect
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
 import graph_models
-from features.table import FeatureTable
+from features.table import FeatureSet, FeatureTable
 from graph_models.backbones import BACKBONES
 from graph_models.backbones.base import Backbone
+from graph_models.checkpoint import Checkpoint
+from graph_models.curve import Epoch, Selection
 from graph_models.dataset import GraphDataset, make_dataset
 from graph_models.device import seeded
-from graph_models.model import build_model
+from graph_models.model import GraphModel, build_model
 from graph_models.objectives import OBJECTIVES
-from graph_models.objectives.base import Objective
-from graph_models.options import known_options
+from graph_models.objectives.base import Fusion, Objective
+from graph_models.options import check_options, known_options
+from graph_models.propagation import layer_mean
 from graph_models.sampler import Sampler
+from graph_models.trainer import fit
 from schemas import run
+from schemas.errors import DataError
 from tests.support.communities import community_text, two_communities
 
 CASES = [
     (backbone, objective, loss) for backbone in BACKBONES for objective in OBJECTIVES for loss in ("bpr", "infonce")
+]
+FUSIONS = [name for name, each in OBJECTIVES.items() if issubclass(each, Fusion)]
+LOSSES = [name for name in OBJECTIVES if name not in FUSIONS]
+READ_TEXT = [name for name, each in OBJECTIVES.items() if each.needs_text]
+READ_EDGES = [name for name, each in OBJECTIVES.items() if "edges" in known_options(each)]
+COMPAT = [
+    (name, value)
+    for name, each in OBJECTIVES.items()
+    if "compat" in known_options(each)
+    for value in get_args(known_options(each)["compat"])
 ]
 
 
@@ -31,6 +49,39 @@ CASES = [
 def graph() -> GraphDataset:
     torch.set_num_threads(1)
     return make_dataset(two_communities().train, community_text())
+
+
+def with_nan(graph: GraphDataset) -> GraphDataset:
+    """The same graph, but with NaN in the rows without text."""
+    x_user, x_item = graph.x_user.clone(), graph.x_item.clone()
+    x_user[~graph.present_user], x_item[~graph.present_item] = torch.nan, torch.nan
+    return replace(graph, x_user=x_user, x_item=x_item)
+
+
+def without_text(graph: GraphDataset) -> torch.Tensor:
+    """The nodes without text: the last user and the last item."""
+    return (~torch.cat([graph.present_user, graph.present_item])).nonzero()[:, 0]
+
+
+def build(graph: GraphDataset, objective: str, backbone: str = "lightgcn", **options: object) -> GraphModel:
+    with seeded(0):
+        part = run.Objective(name=objective, weight=0.5, options=options)
+        return build_model(graph, run.Part(name=backbone), [part])
+
+
+def losses(model: GraphModel, graph: GraphDataset, loss: str = "bpr") -> dict[str, torch.Tensor]:
+    settings = run.Training(loss=loss, batch_size=50, negatives=8)
+    batch = next(Sampler(graph, settings, np.random.default_rng(0)).epoch())
+    with seeded(1):
+        return model.losses(graph, batch, settings)
+
+
+def backward(parts: dict[str, torch.Tensor]) -> None:
+    torch.stack(list(parts.values())).sum().backward()
+
+
+def finite(tensors: Sequence[torch.Tensor | None]) -> bool:
+    return all(each is None or bool(each.isfinite().all()) for each in tensors)
 
 
 def classes_in(folder: str, base: type) -> set[type]:
@@ -44,7 +95,7 @@ def classes_in(folder: str, base: type) -> set[type]:
 
 def test_the_registries_hold_every_file_of_their_folder():
     assert classes_in("backbones", Backbone) == set(BACKBONES.values())
-    assert classes_in("objectives", Objective) == set(OBJECTIVES.values())
+    assert classes_in("objectives", Objective) - {Fusion} == set(OBJECTIVES.values())
 
 
 @pytest.mark.parametrize("each", [*BACKBONES.values(), *OBJECTIVES.values()], ids=[*BACKBONES, *OBJECTIVES])
@@ -61,7 +112,7 @@ def test_shapes_and_serving_vectors(name, graph):
     nodes = graph.num_users + graph.num_items
     assert model.inputs().shape[0] == nodes
     assert model.propagate(model.inputs(), graph).shape == (nodes, model.dim)
-    user, item = model.vectors(graph)
+    user, item = GraphModel(model).vectors(graph)
     assert user.shape == (graph.num_users, model.dim)
     assert item.shape == (graph.num_items, model.dim)
     assert not item.requires_grad
@@ -69,43 +120,118 @@ def test_shapes_and_serving_vectors(name, graph):
 
 @pytest.mark.parametrize(("backbone", "objective", "loss"), CASES)
 def test_any_objective_on_any_backbone_under_any_loss(backbone, objective, loss, graph):
-    """Every parameter gets a finite gradient, and all the gradient of a table without text in it."""
-    settings = run.Training(loss=loss, batch_size=50, negatives=8)
-    with seeded(0):
-        model = build_model(graph, run.Part(name=backbone), [run.Objective(name=objective, weight=0.5)])
-    batch = next(Sampler(graph, settings, np.random.default_rng(0)).epoch())
-    parts = model.losses(graph, batch, settings)
-    assert set(parts) == {loss, "l2", objective}
-    torch.stack(list(parts.values())).sum().backward()
+    """Every parameter gets a finite gradient; a fusion adds no part to the loss."""
+    model = build(graph, objective, backbone)
+    parts = losses(model, graph, loss)
+    assert set(parts) == {loss, "l2"} | ({objective} if objective in LOSSES else set())
+    backward(parts)
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
         assert parameter.grad.abs().sum() > 0, name
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", LOSSES)
 def test_an_objective_improves_when_trained_alone(name, graph):
+    """From free vectors, propagated twice, and through its own hooks."""
     with seeded(0):
-        z = torch.randn(graph.num_users + graph.num_items, 8, requires_grad=True)
+        x = torch.randn(graph.num_users + graph.num_items, 8, requires_grad=True)
         objective = OBJECTIVES[name](graph, 8)
         batch = next(Sampler(graph, run.Training(batch_size=1000), np.random.default_rng(0)).epoch())
-        optimizer = torch.optim.Adam([z, *objective.parameters()], lr=0.05)
-        first = objective(z, batch).item()
-        for _ in range(30):
+        optimizer = torch.optim.Adam([x, *objective.parameters()], lr=0.05)
+        curve = []
+        for _ in range(50):
+            z = objective.outputs(layer_mean(objective.inputs(x), graph.adjacency, 2))
+            loss = objective(z, batch)
             optimizer.zero_grad()
-            objective(z, batch).backward()
+            loss.backward()
             optimizer.step()
-    assert objective(z, batch).item() < 0.9 * first
+            curve.append(loss.item())
+    assert np.mean(curve[-5:]) < 0.9 * np.mean(curve[:5])  # some draw anew in each step
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_serving_draws_nothing(name, graph):
+    model = build(graph, name).eval()
+    first, again = model.vectors(graph), model.vectors(graph)
+    assert all(torch.equal(one, two) for one, two in zip(first, again, strict=True))
+    assert finite(first)
+
+
+class StopError(Exception):
+    """Ends a run from outside."""
+
+
+def stop_after_three(epoch: Epoch) -> None:
+    if epoch.epoch == 3:
+        raise StopError
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_a_stopped_run_goes_on_to_the_same_vectors(name, graph, tmp_path):
+    """What an objective draws or freezes is either remembered or drawn again alike."""
+    settings = run.Training(batch_size=100, max_epochs=4, evaluate_every=2)
+    selection = Selection(lambda user, item: {"recall@20": float((user @ item.T).std())})
+    whole = fit(graph, build(graph, name), settings, 1, selection)
+    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", "key")
+    with pytest.raises(StopError):
+        fit(graph, build(graph, name), settings, 1, selection, checkpoint, stop_after_three)
+    resumed = fit(graph, build(graph, name), settings, 1, selection, checkpoint)
+    assert [epoch.loss for epoch in resumed.history] == [epoch.loss for epoch in whole.history]
+    assert torch.equal(resumed.user, whole.user)
+    assert torch.equal(resumed.item, whole.item)
+
+
+@pytest.mark.parametrize("name", READ_TEXT)
+def test_what_stands_in_rows_without_text_is_never_read(name, graph):
+    """Planted NaN change neither a loss nor a vector, and reach no gradient."""
+    clean, dirty = build(graph, name), build(with_nan(graph), name)
+    expected, found = losses(clean, graph), losses(dirty, with_nan(graph))
+    assert {part: value.item() for part, value in found.items()} == {
+        part: value.item() for part, value in expected.items()
+    }
+    backward(found)
+    assert finite([parameter.grad for parameter in dirty.parameters()])
+    vectors = zip(clean.eval().vectors(graph), dirty.eval().vectors(with_nan(graph)), strict=True)
+    assert all(torch.equal(one, two) for one, two in vectors)
+
+
+@pytest.mark.parametrize("name", [name for name in FUSIONS if OBJECTIVES[name].needs_text])
+def test_a_fusion_changes_nothing_of_nodes_without_text(name, graph):
+    with seeded(0):
+        fusion, x = OBJECTIVES[name](graph, 8), torch.randn(graph.num_users + graph.num_items, 8)
+    rows = without_text(graph)
+    assert len(rows) == 2
+    assert torch.equal(fusion.inputs(x)[rows], x[rows])
+    assert torch.equal(fusion.outputs(x)[rows], x[rows])
+    assert not torch.equal(fusion.outputs(fusion.inputs(x)), x)
+
+
+@pytest.mark.parametrize("name", READ_EDGES)
+def test_missing_edges_are_named(name, graph):
+    assert OBJECTIVES[name](graph, 8).edges_from in graph.edges
+    with pytest.raises(DataError, match=rf"{name}: expected edges of .*, found none; .*features\.edges"):
+        OBJECTIVES[name](replace(graph, edges={}), 8)
+
+
+@pytest.mark.parametrize(("name", "value"), COMPAT)
+def test_every_value_of_compat_trains(name, value, graph):
+    check_options(OBJECTIVES[name], {"compat": value}, "here")
+    for loss in ("bpr", "infonce"):
+        model = build(graph, name, compat=value)
+        parts = losses(model, graph, loss)
+        backward(parts)
+        assert finite([*parts.values(), *(parameter.grad for parameter in model.parameters())])
 
 
 @pytest.mark.parametrize("name", [name for name, each in {**BACKBONES, **OBJECTIVES}.items() if each.needs_text])
 def test_a_table_with_no_text_at_all_is_survived(name, graph):
     """Every answer was rejected: the model still trains, from neighbours or without the objective."""
-    empty = {
-        kind: FeatureTable(kind, np.zeros_like(table.x), np.zeros_like(table.present), "none")
-        for kind, table in community_text().items()
-    }
-    bare = make_dataset(two_communities().train, empty)
+    item, user = (
+        FeatureTable(table.kind, np.zeros_like(table.x), np.zeros_like(table.present), "none")
+        for table in (community_text().item, community_text().user)
+    )
+    bare = make_dataset(two_communities().train, FeatureSet(item, user))
     backbone = run.Part(name=name if name in BACKBONES else "lightgcn")
     objectives = [run.Objective(name=name, weight=1)] if name in OBJECTIVES else []
     model = build_model(bare, backbone, objectives)

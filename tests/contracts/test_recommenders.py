@@ -16,14 +16,15 @@ from graph_models.backbones import BACKBONES
 from graph_models.objectives import OBJECTIVES
 from recommenders import RECOMMENDERS, load_recommender, make_recommender
 from recommenders.base import InnerProduct, Recommender
-from schemas.run import Data, Features, Model, Objective, Part, Run, Training
+from schemas.run import Data, Evaluation, Features, Model, Objective, Part, Run, Training
 from tests.support.communities import ITEMS, USERS, community_text, two_communities
 
 TRAINING = Training(
     loss="infonce", negatives=20, batch_size=64, learning_rate=0.02, max_epochs=20, evaluate_every=5, patience=2
 )
-RUN = Run(name="two", lake="lake", data=Data(path="data"), training=TRAINING, device="cpu")
-TEXT = Features(item="title")
+JUDGED = Evaluation(selection="ndcg@5")  # any ranking of 21 items has nearly the whole recall@20
+RUN = Run(name="two", lake="lake", data=Data(path="data"), training=TRAINING, evaluation=JUDGED, device="cpu")
+TEXT = Features(item="title", edges=("llmrec.edges", "once.generate"))
 
 
 def graph(backbone: str, objective: str | None) -> Model:
@@ -48,13 +49,23 @@ def corpus() -> Corpus:
     return two_communities()
 
 
+class Fitted(dict[str, Recommender]):
+    """Every model by name, fitted when it is first asked for; a test must not change one."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        super().__init__()
+        self.corpus = corpus
+
+    def __missing__(self, name: str) -> Recommender:
+        model = next(model for model in [*GRAPHS, *OTHERS] if model.name == name)
+        self[name] = make_recommender(model, RUN, seed=1)
+        self[name].fit(self.corpus, community_text())
+        return self[name]
+
+
 @pytest.fixture(scope="module")
-def fitted(corpus) -> dict[str, Recommender]:
-    """Every model, fitted once; a test must not change one."""
-    made = {model.name: make_recommender(model, RUN, seed=1) for model in [*GRAPHS, *OTHERS]}
-    for recommender in made.values():
-        recommender.fit(corpus, community_text())
-    return made
+def fitted(corpus) -> Fitted:
+    return Fitted(corpus)
 
 
 @pytest.mark.parametrize("model", LEARNING, ids=[model.name for model in LEARNING])

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from features.corpus import Part
+from features.table import FeatureSet
 from graph_models.dataset import GraphDataset, make_dataset
 from tests.support.graphs import make_part, make_text
 
@@ -15,8 +16,14 @@ def part() -> Part:
 
 @pytest.fixture
 def graph(part) -> GraphDataset:
-    text = {"item": make_text("item", 9, missing=(2,)), "user": make_text("user", 12, missing=(0, 5), seed=1)}
+    text = FeatureSet(make_text("item", 9, missing=(2,)), make_text("user", 12, missing=(0, 5), seed=1))
     return make_dataset(part, text)
+
+
+@pytest.fixture(autouse=True)
+def same_draws() -> None:
+    """What a test draws without a seed of its own is the same each time."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True, scope="session")

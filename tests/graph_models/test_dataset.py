@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from features.corpus import Part
+from features.table import FeatureSet
 from graph_models.dataset import make_dataset
 from schemas.errors import DataError
 from tests.support.graphs import make_part, make_text
@@ -32,7 +33,7 @@ def test_indices_are_small_and_duplicates_merged():
 
 def test_a_user_without_table_is_the_mean_of_his_train_items():
     items = make_text("item", 3, dim=2)
-    graph = make_dataset(edges((0, 0), (0, 2)), {"item": items})
+    graph = make_dataset(edges((0, 0), (0, 2)), FeatureSet(items))
     assert torch.allclose(graph.x_user[0], torch.from_numpy((items.x[0] + items.x[2]) / 2))
     assert graph.present_user.tolist() == [True, False, False]
 
@@ -40,10 +41,8 @@ def test_a_user_without_table_is_the_mean_of_his_train_items():
 @pytest.mark.parametrize(
     ("features", "message"),
     [
-        ({"user": make_text("user", 3)}, "a table called item, found user"),
-        ({"item": make_text("item", 4)}, "expected 3 item rows, found 4"),
-        ({"item": make_text("item", 3), "user": make_text("user", 2)}, "expected 3 user rows, found 2"),
-        ({"item": make_text("item", 3, dim=4), "user": make_text("user", 3, dim=5)}, "one dimension, found 5"),
+        (FeatureSet(make_text("item", 4)), "expected 3 item rows, found 4"),
+        (FeatureSet(make_text("item", 3), make_text("user", 2)), "expected 3 user rows, found 2"),
     ],
 )
 def test_tables_of_another_shape_are_named(features, message):
@@ -60,8 +59,8 @@ def test_the_fingerprint_sees_edges_and_text():
     prints = {
         make_dataset(make_part()).fingerprint(),
         make_dataset(make_part(seed=1)).fingerprint(),
-        make_dataset(make_part(), {"item": make_text("item", 9)}).fingerprint(),
-        make_dataset(make_part(), {"item": make_text("item", 9, seed=2)}).fingerprint(),
+        make_dataset(make_part(), FeatureSet(make_text("item", 9))).fingerprint(),
+        make_dataset(make_part(), FeatureSet(make_text("item", 9, seed=2))).fingerprint(),
     }
     assert len(prints) == 4
     assert make_dataset(make_part()).fingerprint() in prints

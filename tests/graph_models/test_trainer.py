@@ -152,7 +152,7 @@ def test_the_sum_is_ranking_plus_l2_plus_weighted_objective(graph):
     batch = Batch(torch.tensor([1, 2]), torch.tensor([0, 1]), torch.tensor([3, 4]))
     parts = model.losses(graph, batch, Training(l2=0.5))
     x = model.backbone.embedding
-    user, item = model.backbone.vectors(graph)
+    user, item = model.vectors(graph)
     margins = ((user[[1, 2]] * (item[[0, 1]] - item[[3, 4]])).sum(1)).tolist()
     assert parts["bpr"].item() == pytest.approx(sum(math.log(1 + math.exp(-each)) for each in margins) / 2, rel=1e-5)
     nodes = x[[1, 2, *(graph.num_users + each for each in (0, 1, 3, 4))]]

@@ -31,9 +31,9 @@ def test_the_shuffled_control_permutes_items_and_takes_user_means_from_them(mate
     plain = Model(name="a", features=Features(item=item))
     control = Model(name="b", features=Features(item=item), control="shuffled")
     real, permuted = (feature_tables(materialized, model, corpus, seed=1) for model in (plain, control))
-    assert sorted(map(tuple, permuted["item"].x)) == sorted(map(tuple, real["item"].x))
-    assert (permuted["item"].x == real["item"].x).all(axis=1).mean() < 0.2
-    np.testing.assert_array_equal(permuted["user"].x, mean_of_train_items(permuted["item"], corpus.train).x)
+    assert sorted(map(tuple, permuted.item.x)) == sorted(map(tuple, real.item.x))
+    assert (permuted.item.x == real.item.x).all(axis=1).mean() < 0.2
+    np.testing.assert_array_equal(permuted.user.x, mean_of_train_items(permuted.item, corpus.train).x)
 
 
 def test_a_user_profile_is_permuted_among_users(materialized) -> None:
@@ -42,8 +42,8 @@ def test_a_user_profile_is_permuted_among_users(materialized) -> None:
         feature_tables(materialized, Model(name="a", features=features, control=control), materialized.corpus(), 1)
         for control in ("none", "shuffled")
     )
-    assert sorted(map(tuple, permuted["user"].x)) == sorted(map(tuple, real["user"].x))
-    assert (permuted["user"].x == real["user"].x).all(axis=1).mean() < 0.2
+    assert sorted(map(tuple, permuted.user.x)) == sorted(map(tuple, real.user.x))
+    assert (permuted.user.x == real.user.x).all(axis=1).mean() < 0.2
 
 
 def test_train_reuses_what_is_fitted_and_refits_what_changed(materialized) -> None:

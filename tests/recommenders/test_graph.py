@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from features.table import FeatureSet
 from recommenders import Graph, make_recommender
 from schemas.run import Data, Features, Model, Part, Run, Training
 from tests.support.communities import USERS, community_text, two_communities
@@ -15,7 +16,7 @@ def fitted(folder=None, model=MODEL, seed=1, progress=None, text=None) -> Graph:
     torch.set_num_threads(1)
     made = make_recommender(model, RUN, seed, folder, progress)
     assert isinstance(made, Graph)
-    made.fit(two_communities(), text or {})
+    made.fit(two_communities(), text or FeatureSet())
     return made
 
 
@@ -55,7 +56,7 @@ def test_a_model_that_reads_no_text_is_the_same_with_and_without():
 
 def test_a_user_known_by_text_alone_is_served_from_it():
     text = community_text()
-    user = text["user"]
+    user = text.user
     user.x[-1], user.present[-1] = user.x[0], True
     model = Model(name="alpharec", backbone=Part(name="alpharec"), features=Features(item="title", user="a/b"))
     made = fitted(model=model, text=text)

@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 
 from features.corpus import Corpus, make_corpus
-from features.table import FeatureTable
+from features.table import FeatureSet, FeatureTable
 from recommenders.text_match import TextMatch
 from schemas.errors import DataError
 
@@ -30,7 +30,7 @@ ITEM = FeatureTable("item", X, np.array([True, True, True, True, False, False]),
 
 def test_cosine_to_the_mean_of_the_train_items_then_items_without_text(corpus):
     matcher = TextMatch()
-    matcher.fit(corpus, {"item": ITEM})
+    matcher.fit(corpus, FeatureSet(ITEM))
     found = matcher.recommend(np.array([0]), 4)
     assert found.item.tolist() == [[2, 3, 4, 5]]  # i4 and i5 have no text; i4 is more popular
     assert found.score[0, :2].tolist() == pytest.approx([1.0, 2**-0.5])
@@ -38,7 +38,7 @@ def test_cosine_to_the_mean_of_the_train_items_then_items_without_text(corpus):
 
 def test_users_without_text_get_popular_items(corpus):
     matcher = TextMatch()
-    matcher.fit(corpus, {"item": ITEM})
+    matcher.fit(corpus, FeatureSet(ITEM))
     found = matcher.recommend(np.array([1, 2]), 3)
     assert found.item.tolist() == [[0, 1, 2], [4, 0, 1]]
 
@@ -48,7 +48,7 @@ def test_profiles_are_used_where_there_are_any(corpus):
     x[0] = [3, 0]
     profile = FeatureTable("user", x, np.arange(5) == 0, "profiles")
     matcher = TextMatch(user="profile")
-    matcher.fit(corpus, {"item": ITEM, "user": profile})
+    matcher.fit(corpus, FeatureSet(ITEM, profile))
     found = matcher.recommend(np.array([0, 4]), 2)
     assert found.item[0].tolist() == [3, 2]
     assert found.score[0, 0] == pytest.approx(1)
@@ -56,5 +56,5 @@ def test_profiles_are_used_where_there_are_any(corpus):
 
 
 def test_without_a_table_it_says_so(corpus):
-    with pytest.raises(DataError, match="a table called item, found none"):
-        TextMatch().fit(corpus, {})
+    with pytest.raises(DataError, match="expected item text, found none"):
+        TextMatch().fit(corpus, FeatureSet())

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 
 from features.corpus import Corpus, make_corpus
-from features.table import FeatureTable
+from features.table import EdgeTable, FeatureSet, FeatureTable
 
 USERS, ITEMS = 20, 10  # of each community
 
@@ -28,8 +28,8 @@ def two_communities() -> Corpus:
     return make_corpus(users, items, splits)
 
 
-def community_text(dim: int = 12) -> dict[str, FeatureTable]:
-    """A direction for each community and a little noise; the last user and the last item have no text."""
+def community_text(dim: int = 12) -> FeatureSet:
+    """A direction for each community and a little noise, and proposed edges; the last user and item have neither."""
     rng = np.random.default_rng(0)
     centre = rng.normal(size=(2, dim))
     tables = {}
@@ -37,4 +37,15 @@ def community_text(dim: int = 12) -> dict[str, FeatureTable]:
         x = np.repeat(centre, size, axis=0) + 0.3 * rng.normal(size=(2 * size, dim))
         x = np.vstack([x / np.linalg.norm(x, axis=1, keepdims=True), np.zeros(dim)]).astype(np.float32)
         tables[kind] = FeatureTable(kind, x, np.arange(2 * size + 1) < 2 * size, f"made.{kind}")
-    return tables
+    edges = {recipe: community_edges(recipe) for recipe in ("llmrec.edges", "once.generate")}
+    return FeatureSet(tables["item"], tables["user"], edges)
+
+
+def community_edges(source: str) -> EdgeTable:
+    """Every user likes an item of his community that he has in train, and dislikes one of the other."""
+    user = np.arange(2 * USERS)
+    community = user // USERS
+    liked, disliked = community * ITEMS + (user + 2) % ITEMS, (1 - community) * ITEMS + user % ITEMS
+    label = np.repeat(np.array([1, -1], dtype=np.int8), len(user))
+    weight = np.repeat(np.array([1.0, 0.8], dtype=np.float32), len(user))
+    return EdgeTable(np.tile(user, 2), np.concatenate([liked, disliked]), label, weight, source)
