@@ -166,7 +166,7 @@ def profiles_dag(run: Run, profiles: Asset) -> DAG:
         for recipe in run.recipes:
             with TaskGroup(re.sub(r"\W", "_", recipe.name)):
                 shards = plan_shards(file)
-                if run.llm.mode == "batch":
+                if run.llm_of(recipe.name).mode == "batch":
                     asked = AskBatchOperator(task_id="ask", file=file, recipe=recipe.name, night=night, **PATIENT)
                 else:
                     asked = ask.partial(file=file, recipe=recipe.name, shards=run.llm.shards).expand(shard=shards)

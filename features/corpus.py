@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -28,6 +29,7 @@ class Part:
     time: Int64  # [E] unix seconds, or the given order where the source has no times
     weight: NDArray[np.float32]  # [E]
     review: tuple[str | None, ...] | None = None  # [E]
+    rating: NDArray[np.float32] | None = None  # [E] in the source's own scale, NaN where there is none
 
     def __len__(self) -> int:
         return int(self.edges.shape[1])
@@ -83,7 +85,8 @@ class Train(Part):
     def _event(self, edge: int, other: int, ids: list[str], texts: list[dict[str, str]]) -> Event:
         time = int(self.time[edge]) if self.timed else None
         review = self.review[edge] if self.review else None
-        return Event(ids[other], texts[other], time, float(self.weight[edge]), review)
+        rating = None if self.rating is None or np.isnan(self.rating[edge]) else float(self.rating[edge])
+        return Event(ids[other], texts[other], time, float(self.weight[edge]), review, rating)
 
     def _table(self, kind: Kind) -> pl.DataFrame:
         table = self.user_table if kind == "user" else self.item_table
@@ -104,6 +107,7 @@ class Corpus:
     split_id: str
     timed: bool = False
     review: tuple[str | None, ...] | None = None  # [E]
+    rating: NDArray[np.float32] | None = None  # [E]
 
     @property
     def num_users(self) -> int:
@@ -115,32 +119,40 @@ class Corpus:
 
     @cached_property
     def train(self) -> Train:
-        return Train(*self._fields(0), user_table=self.users, item_table=self.items, timed=self.timed)
+        return Train(**self._fields(0), user_table=self.users, item_table=self.items, timed=self.timed)
 
     @cached_property
     def valid(self) -> Part:
-        return Part(*self._fields(1))
+        return Part(**self._fields(1))
 
     @cached_property
     def test(self) -> Part:
-        return Part(*self._fields(2))
+        return Part(**self._fields(2))
 
     def ids(self, kind: Kind) -> pl.Series:
         """The ids of a kind in index order."""
         return (self.users if kind == "user" else self.items)["id"]
 
-    def _fields(self, part: int) -> tuple[int, int, Int64, Int64, NDArray[np.float32], tuple[str | None, ...] | None]:
+    def _fields(self, part: int) -> dict[str, Any]:
+        """The arguments of a Part."""
         rows = np.flatnonzero(self.part == part)
-        review = tuple(self.review[row] for row in rows) if self.review else None
-        return self.num_users, self.num_items, self.edges[:, rows], self.time[rows], self.weight[rows], review
+        return {
+            "num_users": self.num_users,
+            "num_items": self.num_items,
+            "edges": self.edges[:, rows],
+            "time": self.time[rows],
+            "weight": self.weight[rows],
+            "review": tuple(self.review[row] for row in rows) if self.review else None,
+            "rating": None if self.rating is None else self.rating[rows],
+        }
 
 
 def make_corpus(users: pl.DataFrame, items: pl.DataFrame, splits: pl.DataFrame) -> Corpus:
     """Index the tables of a night.
 
     `users`, `items`: `id` and text columns. `splits`: user_id, item_id, time (int64 or all null), order (int64),
-    weight (float32), part (train, valid, test), split_id, optional review. Raises DataError on an id that is in
-    `splits` but in neither table, on duplicate ids, and on more than one split id.
+    weight (float32), part (train, valid, test), split_id, optional review and rating. Raises DataError on an id that
+    is in `splits` but in neither table, on duplicate ids, and on more than one split id.
     """
     users, items = _sorted(users, "users"), _sorted(items, "items")
     splits = splits.sort("order", maintain_order=True)
@@ -159,6 +171,7 @@ def make_corpus(users: pl.DataFrame, items: pl.DataFrame, splits: pl.DataFrame) 
         split_id=str(split_ids[0]),
         timed=timed,
         review=tuple(splits["review"].to_list()) if "review" in splits.columns else None,
+        rating=_ratings(splits) if "rating" in splits.columns else None,
     )
 
 
@@ -168,6 +181,10 @@ def attributes(table: pl.DataFrame) -> list[dict[str, str]]:
     names = [column.name for column in columns]
     rows = zip(*(column.to_list() for column in columns), strict=True) if columns else ([()] * table.height)
     return [{name: value for name, value in zip(names, row, strict=True) if value} for row in rows]
+
+
+def _ratings(splits: pl.DataFrame) -> NDArray[np.float32]:
+    return splits["rating"].cast(pl.Float32).fill_null(float("nan")).to_numpy()
 
 
 def _as_text(column: pl.Series) -> pl.Series:

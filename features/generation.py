@@ -10,13 +10,13 @@ from functools import partial
 import polars as pl
 
 from features.corpus import Corpus
-from features.recipes.base import Recipe, Row
+from features.recipes.base import Recipe
 from language_models.judging import Question, answer_text
 from language_models.ledger import Ledger, State, Verdict
 from language_models.protocols import ChatEngine
 from schemas.chunks import chunks
 from schemas.errors import AnswerError, LeakError
-from schemas.records import Completion, Kind, Prompt, Reject, Subject
+from schemas.records import Completion, Kind, Prompt, Reject, Row, Subject
 
 CHUNK = 1000  # subjects read back, or source pairs checked, at a time
 DETAIL = 300  # characters kept of why a row was rejected
@@ -32,6 +32,7 @@ class Lineage:
     id: str
     key: str
     source_ids: tuple[str, ...]
+    part: int = 0
 
 
 @dataclass
@@ -47,18 +48,32 @@ class Generation:
         """Rejects per reason, most frequent first."""
         return dict(Counter(reject.reason for reject in self.rejects).most_common())
 
+    def add(self, other: Generation) -> None:
+        """Take in what further subjects came to."""
+        self.rows += other.rows
+        self.rejects += other.rejects
+        self.lineage += other.lineage
+
 
 def questions(
     recipe: Recipe, subjects: Iterable[Subject], engine: ChatEngine, shard: int = 0, shards: int = 1
 ) -> Iterator[Question]:
     """The questions of those subjects about whom there is something to ask, or of those whose key is in the shard.
 
-    Equal prompts share a shard.
+    Equal prompts share a shard. Partitions are shared out by user before they come here, because each shows what was
+    said of the one before.
     """
     for subject in subjects:
         prompt = try_ask(recipe, subject)
-        if isinstance(prompt, Prompt) and (shards == 1 or int(engine.key(prompt)[:8], 16) % shards == shard):
+        if not isinstance(prompt, Prompt):
+            continue
+        if recipe.partitioned or in_shard(engine.key(prompt), shard, shards):
             yield Question(prompt, partial(_check, recipe, subject))
+
+
+def in_shard(digest: str, shard: int, shards: int) -> bool:
+    """Whether a hexadecimal digest falls into the shard."""
+    return shards == 1 or int(digest[:8], 16) % shards == shard
 
 
 def read_all(recipe: Recipe, subjects: Iterable[Subject], engine: ChatEngine, ledger: Ledger) -> Generation:
@@ -106,16 +121,17 @@ def _read_chunk(
     recipe: Recipe, subjects: Sequence[Subject], engine: ChatEngine, ledger: Ledger, total: Generation
 ) -> None:
     asked = [(subject, try_ask(recipe, subject)) for subject in subjects]
-    keys = {prompt.id: engine.key(prompt) for _, prompt in asked if isinstance(prompt, Prompt)}
-    answers, states = ledger.answers(keys.values()), ledger.settled(keys.values())
-    failures = ledger.failures(key for key in keys.values() if key not in answers)
+    keys = [engine.key(prompt) if isinstance(prompt, Prompt) else "" for _, prompt in asked]
+    known = list(filter(None, keys))
+    answers, states = ledger.answers(known), ledger.settled(known)
+    failures = ledger.failures(key for key in known if key not in answers)
     verdicts: dict[str, Verdict] = {}
-    for subject, prompt in asked:
+    for key, (subject, prompt) in zip(keys, asked, strict=True):
         if isinstance(prompt, Reject):
             total.rejects.append(prompt)
             continue
-        key = keys[subject.id]
-        total.lineage.append(Lineage(prompt.recipe, prompt.version, prompt.kind, prompt.id, key, prompt.source_ids))
+        about = (prompt.recipe, prompt.version, prompt.kind, prompt.id)
+        total.lineage.append(Lineage(*about, key, prompt.source_ids, prompt.part))
         try:
             total.rows.extend(_read(recipe, subject, key, answers.get(key, ()), failures.get(key)))
             verdicts.setdefault(key, Verdict(key, "parsed"))

@@ -24,15 +24,30 @@ def against_asked(profiles: pl.DataFrame, asked: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([profiles.with_columns(asked_only=False), missing.with_columns(asked_only=True)], how="diagonal")
 
 
+def against_train(edges: pl.DataFrame, train: pl.DataFrame) -> pl.DataFrame:
+    """The edges, and whether each is a train interaction (`observed`). `train`: user_id and item_id."""
+    pairs = train.select("user_id", "item_id", observed=pl.lit(True)).unique()
+    joined = edges.join(pairs, on=["user_id", "item_id"], how="left", maintain_order="left")
+    return joined.with_columns(pl.col("observed").fill_null(False))
+
+
+def measure_edges(frame: pl.DataFrame) -> pl.DataFrame:
+    """Edges as the suite judges them: recipe, user_id, item_id, label, weight, observed, key."""
+    return frame.select("recipe", "user_id", "item_id", "label", "weight", "observed", "key")
+
+
 def measure_profiles(frame: pl.DataFrame) -> pl.DataFrame:
     """Profiles as the suite judges them: kind, id, recipe, field, key and the measured columns.
 
     item_coverage, user_coverage: share of the recipe's entities that have a text; 1 on rows of the other kind.
     shared_text: the text stands under another id of the recipe's field as well. answer_ok, blank, characters (int64).
-    Rows that `against_asked` added count for coverage and answers only.
+    Rows that `against_asked` added count for coverage and answers only; rows that are `brief` (a name, a language) may
+    be short and shared.
     """
-    frame = _with_column(_with_column(frame, "asked_only", False), "answer_ok", None)
+    for name, value in (("asked_only", False), ("answer_ok", None), ("brief", False)):
+        frame = _with_column(frame, name, value)
     text, written = pl.col("text").str.strip_chars(), ~pl.col("asked_only")
+    prose = written & ~pl.col("brief").fill_null(False)
     characters = text.str.len_chars().fill_null(0).cast(pl.Int64)
     ids_of_text = pl.col("id").n_unique().over("kind", "recipe", "field", text.str.to_lowercase())
     return frame.select(
@@ -43,8 +58,8 @@ def measure_profiles(frame: pl.DataFrame) -> pl.DataFrame:
         _coverage("user", characters > 0),
         "answer_ok",
         pl.when(written).then(characters == 0).alias("blank"),
-        pl.when(written).then(characters).alias("characters"),
-        pl.when(written & (characters > 0)).then(ids_of_text > 1).alias("shared_text"),
+        pl.when(prose).then(characters).alias("characters"),
+        pl.when(prose & (characters > 0)).then(ids_of_text > 1).alias("shared_text"),
     )
 
 
@@ -69,6 +84,7 @@ def measure_embeddings(frame: pl.DataFrame) -> pl.DataFrame:
 MEASURES: Mapping[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
     "profiles": measure_profiles,
     "embeddings": measure_embeddings,
+    "llm_edges": measure_edges,
 }
 
 

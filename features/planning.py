@@ -89,18 +89,20 @@ def plan_all(
     recipes: Sequence[Recipe],
     subjects_of: Callable[[Recipe, Mapping[str, str]], Iterable[Subject]],
     texts_of: Callable[[Recipe], Mapping[str, str]],
-    engine: ChatEngine,
+    engine_of: Callable[[Recipe], ChatEngine],
     ledger: Ledger,
-    llm: Llm,
+    llm_of: Callable[[Recipe], Llm],
 ) -> list[Plan]:
     """The plans of recipes in order, each knowing what the ones before it are about to write.
 
     `subjects_of(recipe, texts)` makes a recipe's subjects, which show `texts` by the id of the other side;
-    `texts_of(recipe)` is what a recipe's answers say in their main field, by subject id, as far as there are answers.
+    `engine_of` and `llm_of` say who is asked; `texts_of(recipe)` is what a recipe's answers say in their main field, by
+    subject id, as far as there are answers.
     """
     needed = {name for recipe in recipes for name in recipe.needs}
     plans, written, expected = list[Plan](), dict[str, Mapping[str, str]](), dict[str, Mapping[str, str]]()
     for recipe in recipes:
+        engine, llm = engine_of(recipe), llm_of(recipe)
         survey = Survey(recipe, engine, ledger, llm, _merged(expected, recipe.needs))
         survey.pending = [] if recipe.name in needed else None
         survey.read(subjects_of(recipe, _merged(written, recipe.needs)))

@@ -22,12 +22,12 @@ def make_splits(interactions: pl.DataFrame, split: Split, until: int | None = No
     """Give every interaction its part.
 
     `interactions`: user_id and item_id (String, each pair once), optional timestamp (unix seconds), position (order
-    within the user), split (train, valid, test), review. Events at or after `until` (unix seconds) do not exist; a
-    source without timestamps knows no time, so there `until` changes nothing.
+    within the user), split (train, valid, test), review, rating. Events at or after `until` (unix seconds) do not
+    exist; a source without timestamps knows no time, so there `until` changes nothing.
 
     Returns user_id, item_id, time (Int64, null without timestamps), order (Int64, 0..E-1: by timestamp, then position,
-    then input row), weight (Float32, 1), part, split_id (16 hex digits), and review where there is one. The rules are
-    the table of `features.split_rules`.
+    then input row), weight (Float32, 1), part, split_id (16 hex digits), and review and rating where there are any. The
+    rules are the table of `features.split_rules`.
 
     The split id covers every user, item, time (or position) and part, and all settings of `split`. It does not depend
     on the order of the rows, except where that order is all that says which of two events came last.
@@ -49,7 +49,7 @@ def make_splits(interactions: pl.DataFrame, split: Split, until: int | None = No
         pl.lit(1.0, dtype=pl.Float32).alias("weight"),
         "part",
         pl.lit(_split_id(rows, split)).alias("split_id"),
-        *[name for name in ("review",) if name in rows.columns],
+        *[name for name in ("review", "rating") if name in rows.columns],
     )
 
 

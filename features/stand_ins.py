@@ -14,7 +14,7 @@ from language_models.ledger import Ledger
 from language_models.protocols import ChatEngine
 from language_models.tokens import estimate_tokens
 from schemas.errors import AnswerError
-from schemas.records import EdgeRow, Prompt, Subject
+from schemas.records import ProfileRow, Prompt, Subject
 from schemas.run import Llm
 
 SAMPLE = 200  # questions and answers behind a mean
@@ -65,7 +65,7 @@ def stand_in(recipe: Recipe, texts: Mapping[str, str], samples: Samples, engine:
     known = list(islice(texts.values(), 0, None, max(1, len(texts) // SAMPLE)))
     if not known and engine.name in INSTANT:
         known = list(_written(recipe, samples.chosen(), engine))
-    return (_typical(known) if known else _prose(recipe)).rstrip(".") + "…"
+    return (_typical(known) if known else prose(recipe)).rstrip(".") + "…"
 
 
 def _written(recipe: Recipe, asked: Sequence[Row], engine: ChatEngine) -> Iterator[str]:
@@ -76,7 +76,7 @@ def _written(recipe: Recipe, asked: Sequence[Row], engine: ChatEngine) -> Iterat
             rows = recipe.read(subjects[answer.key], answer_text(answer), answer.key)
         except AnswerError:
             continue
-        yield from (row.text for row in rows if not isinstance(row, EdgeRow) and row.field == field)
+        yield from (row.text for row in rows if isinstance(row, ProfileRow) and row.field == field)
 
 
 def _typical(texts: Sequence[str]) -> str:
@@ -86,7 +86,8 @@ def _typical(texts: Sequence[str]) -> str:
     return min(zip(tokens, texts, strict=True), key=lambda entry: abs(entry[0] - mean))[1]
 
 
-def _prose(recipe: Recipe) -> str:
-    prose = PROSE.split()
-    words = round(SHARE * recipe.words.get(recipe.main_field(), len(prose)))
-    return " ".join((prose * (words // len(prose) + 1))[:words])
+def prose(recipe: Recipe) -> str:
+    """A text of as many words as answers have on average, from a model that has not answered yet."""
+    known = PROSE.split()
+    words = round(SHARE * recipe.words.get(recipe.main_field(), len(known)))
+    return " ".join((known * (words // len(known) + 1))[:words])

@@ -67,7 +67,8 @@ class Survey:
         """Count the rows that have not been answered for good, each under its reason."""
         keys = [key for key, _, _ in rows]
         answers, failures = self.ledger.answers(keys), self.ledger.failures(keys)
-        before = self.ledger.last_asked(self.recipe.name, self.recipe.kind, [prompt.id for _, _, prompt in rows])
+        whole = [prompt.id for _, _, prompt in rows if not prompt.part]  # a new partition is no change of the last one
+        before = self.ledger.last_asked(self.recipe.name, self.recipe.kind, whole)
         self.samples.add_answered(asked.key for asked in before.values())
         for row in rows:
             key, _, prompt = row

@@ -11,6 +11,7 @@ from schemas.run import Llm
 
 OPENAI_URL = "https://api.openai.com/v1"
 FORMAT_WORDS = ("response_format", "response format", "json_schema", "json_object", "schema", "structured", "grammar")
+LOOSE = ("default", "title", "minLength", "maxLength")  # keywords that strict schemas may not have
 FORMATS = ("json_schema", "json_object", "text")  # what an endpoint is asked for, until one is not refused
 
 
@@ -77,12 +78,12 @@ def _count(usage: JSON, name: str) -> int | None:
 
 
 def strict_schema(schema: JSON) -> JSON:
-    """The schema in the strict subset: every property required, no others allowed, no defaults or titles."""
+    """The schema in the strict subset: every property required, no others allowed, no defaults, titles or lengths."""
     if isinstance(schema, list):
         return [strict_schema(entry) for entry in schema]
     if not isinstance(schema, Mapping):
         return schema
-    strict = {key: strict_schema(value) for key, value in schema.items() if key not in ("default", "title")}
+    strict = {key: strict_schema(value) for key, value in schema.items() if key not in LOOSE}
     if "properties" in schema:
         strict["properties"] = {name: strict_schema(value) for name, value in schema["properties"].items()}
         strict |= {"required": list(schema["properties"]), "additionalProperties": False}

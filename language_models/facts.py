@@ -28,6 +28,8 @@ ROLES = {
         "artist",
         "brand",
         "publisher",
+        "creator",
+        "creators",
     ),
     "time": ("year", "date", "published", "released", "release_date", "publication_year"),
 }

@@ -11,6 +11,8 @@ from schemas.records import JSON
 MOST_WORDS = 60
 NOTHING = "None"
 REASONS = ("reason", "reasoning", "explanation", "justification", "evidence")
+TITLES = ("evidence", "titles", "examples")  # lists of titles of the prompt
+NAMES = ("name", "factor", "aspect")  # of an object in a list: what it is about
 AGAINST = ("dislike", "disliked", "negative", "least", "worst", "unliked", "avoid")  # the farthest choice is meant
 
 
@@ -66,7 +68,8 @@ def _value(schema: Mapping[str, JSON], name: str, facts: Facts, defs: Mapping[st
     if "const" in schema:
         return schema["const"]
     if "enum" in schema:
-        return _choices(schema["enum"], name, facts)[0]
+        stays = "default" in schema and name not in facts.fields
+        return schema["default"] if stays else _choices(schema["enum"], name, facts)[0]
     if "properties" in schema:
         return {field: _value(inner, field, facts, defs) for field, inner in schema["properties"].items()}
     kind = schema.get("type")
@@ -96,15 +99,41 @@ def _array(schema: Mapping[str, JSON], name: str, facts: Facts, defs: Mapping[st
     if "enum" in inner:
         return _choices(inner["enum"], name, facts)[: max(least, min(most, 1))]
     if inner.get("type") == "string":
-        return list(_named(name, facts) or _salient(facts))[:most]
+        known = facts.of("title") if name.lower() in TITLES else _named(name, facts)
+        return list(known or _salient(facts))[:most]
+    told = [(field, _resolved(value, defs)) for field, value in inner.get("properties", {}).items()]
+    asked = next(((field, value["enum"]) for field, value in told if "enum" in value and field in NAMES), None)
+    if asked is not None:
+        return _entries(inner, *asked, facts, defs)[:most]
+    if "title" in dict(told) and facts.of("title"):
+        titles = facts.of("title")[: max(least, min(most, 3))]
+        return [{**_value(inner, name, facts, defs), "title": title} for title in titles]
     return [_value(inner, name, facts, defs) for _ in range(max(1, least))]
 
 
+def _entries(
+    schema: Mapping[str, JSON], field: str, options: Sequence[str], facts: Facts, defs: Mapping[str, JSON]
+) -> list[JSON]:
+    """An object for every option that the prompt has facts of, about those facts; else for the first, about all."""
+    entries = []
+    for option in options:
+        words = [ROLE_OF[word] for word in re.findall(r"\w+", option.lower()) if word in ROLE_OF]
+        values = [value for role in dict.fromkeys(words) for value in facts.of(role)][:5]
+        if values:
+            entry = _value(schema, option, facts, defs)
+            told = {name: listed(values) for name, value in entry.items() if value == sentence(facts)}
+            told |= {name: True for name, value in entry.items() if value is False}
+            entries.append({**entry, **told, field: option})
+    return entries or [{**_value(schema, options[0], facts, defs), field: options[0]}]
+
+
 def _text(schema: Mapping[str, JSON], name: str, facts: Facts) -> str:
+    named = _named(name, facts)
     if name.lower() in REASONS:
         text = _taken_from(facts)
+    elif not named and "default" in schema:  # optional, and the prompt says nothing of that name
+        text = schema["default"]
     else:
-        named = _named(name, facts)
         text = listed(named[:5]) if named else sentence(facts)
     longest = schema.get("maxLength", len(text))
     return text if len(text) <= longest else text[:longest].rsplit(" ", 1)[0]
@@ -142,7 +171,17 @@ def _numeric(value: JSON) -> float | None:
 def _choices(options: Sequence[JSON], name: str, facts: Facts) -> list[JSON]:
     """The options, nearest first: by words shared between an option's own entry and the other entries of the prompt."""
     sign = 1 if any(word in name.lower() for word in AGAINST) else -1
-    return sorted(options, key=lambda option: sign * _likeness(option, options, facts))
+    there = {str(value) for entry in facts.objects for value in entry.values() if isinstance(value, str | int)}
+    # what has no entry of its own is offered to nobody; the nearest and the farthest of equals are not the same
+    order = {str(option): sign * -place for place, option in enumerate(options)}
+    return sorted(
+        options,
+        key=lambda option: (
+            str(option) not in there,
+            sign * _likeness(option, options, facts),
+            order[str(option)] if str(option) in there else 0,
+        ),
+    )
 
 
 def _likeness(option: JSON, options: Sequence[JSON], facts: Facts) -> float:

@@ -7,14 +7,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from features.recipes.base import Recipe
 from language_models.batch.desk import BatchDesk
 from language_models.batch.driver import Standing, advance
 from language_models.batch.walk import Round
 from language_models.batch.window import deadline
 from language_models.inquiry import Counts as Calls
+from pipelines.desk import Desk, open_desk
 from pipelines.llm_runs import run_log
 from pipelines.night import Counts, open_night
-from pipelines.steps.generation import COUNTED, open_desk
+from pipelines.steps.generation import COUNTED
 from schemas.run import Llm, load_run
 
 if TYPE_CHECKING:
@@ -29,15 +31,26 @@ def advance_recipe(file: str, ds: str, recipe: str, before: Progress | None = No
     run = load_run(Path(file))
     night = open_night(run, ds)
     with open_desk(night) as opened:
-        asked, engine = opened.recipe(recipe), opened.engine
+        asked = opened.recipe(recipe)
+        engine, llm = opened.engine(asked), opened.llm(asked)
         with run_log(night, recipe, asked.kind, WHOLE, engine.name, engine.model) as log:
-            with BatchDesk(engine, opened.ledger, run.llm, log.counts) as desk:
+            with BatchDesk(engine, opened.ledger, llm, log.counts) as desk:
                 round = None if before is None else Round(**before["round"])
-                standing = advance(opened.questions(asked), desk, round)
-            progress = _progress(ds, standing, run.llm, log.counts, before)
+                standing = _advance(opened, asked, desk, round)
+            progress = _progress(ds, standing, llm, log.counts, before)
     if not progress["open"]:
         night.record(f"ask--{recipe}--{WHOLE}--{run.llm.shards}", {**progress["counts"], "seconds": 0.0})
     return progress
+
+
+def _advance(opened: Desk, asked: Recipe, desk: BatchDesk, round: Round | None) -> Standing:
+    """One step; where answers have opened further questions (the next partitions), another one at once."""
+    while True:
+        ready = sum(1 for _ in opened.questions(asked)) if asked.partitioned else 0
+        standing = advance(opened.questions(asked), desk, round)
+        if standing.open or not asked.partitioned or sum(1 for _ in opened.questions(asked)) == ready:
+            return standing
+        round = standing.round
 
 
 def _progress(ds: str, standing: Standing, llm: Llm, calls: Calls, before: Progress | None) -> Progress:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from features.recipes import RECIPES, check_recipes
+from features.recipes.llmrec_edges import LlmrecEdges
 from language_models.prices import check_prices
 from recommenders import check_model
+from recommenders.candidates import check_base
 from schemas.errors import ConfigError, unknown_name
+from schemas.records import KINDS
 from schemas.run import Model, Run
 
 
 def check_run(run: Run) -> None:
     """Look every name and option of the run file up. Raises ConfigError naming file, key and nearest valid name."""
     try:
-        check_recipes(run.recipes)
-        check_prices(run.llm)
+        recipes = check_recipes(run.recipes)
+        for llm in (run.llm, *(run.llm_of(recipe.name) for recipe in run.recipes)):
+            check_prices(llm)
+        for recipe in recipes:
+            if isinstance(recipe, LlmrecEdges):
+                check_base(recipe.base, f"recipes.{recipe.name}.options.base")
     except ConfigError as error:
         raise ConfigError(f"{run.file}: {error}") from None
     for model in run.models:
@@ -24,17 +31,23 @@ def check_run(run: Run) -> None:
 def _check_features(model: Model, run: Run) -> None:
     if model.features is None:
         return
-    ours = [recipe.name for recipe in run.recipes]
-    for kind, source in (("item", model.features.item), ("user", model.features.user)):
-        recipe = source.split("/")[0]
-        if "/" not in source:
-            continue
-        if recipe not in ours:
-            known = RECIPES if recipe not in RECIPES else ours
-            raise ConfigError(
-                unknown_name(f"{run.file}: models.{model.name}.features.{kind}: recipe of this run", recipe, known)
-            )
-        if RECIPES[recipe].kind != kind:
-            raise ConfigError(
-                f"{run.file}: models.{model.name}.features.{kind}: {source} writes {RECIPES[recipe].kind} profiles"
-            )
+    ours, where = [recipe.name for recipe in run.recipes], f"{run.file}: models.{model.name}.features"
+    for kind in KINDS:
+        for source in model.features.texts(kind):
+            recipe = source.split("/")[0]
+            if "/" not in source:
+                continue
+            _check_recipe(recipe, ours, f"{where}.{kind}")
+            if RECIPES[recipe].kind != kind:
+                raise ConfigError(f"{where}.{kind}: {source} writes {RECIPES[recipe].kind} profiles")
+    for recipe in model.features.edges:
+        _check_recipe(recipe, ours, f"{where}.edges")
+        if not RECIPES[recipe].gives_edges:
+            raise ConfigError(f"{where}.edges: {recipe} writes texts, no edges")
+
+
+def _check_recipe(recipe: str, ours: list[str], where: str) -> None:
+    if recipe not in ours:
+        raise ConfigError(
+            unknown_name(f"{where}: recipe of this run", recipe, RECIPES if recipe not in RECIPES else ours)
+        )

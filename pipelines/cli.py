@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from schemas.errors import LoregraphError
+from schemas.errors import ConfigError, LoregraphError
 
 app = typer.Typer(
     name="loregraph",
@@ -101,7 +101,9 @@ def reparse(
 
 @app.command("list")
 def list_parts(
-    kind: Annotated[str, typer.Argument(help="recipes, backbones, objectives, recommenders, encoders or engines")],
+    kind: Annotated[
+        str, typer.Argument(help="recipes, backbones, objectives, adaptors, recommenders, encoders or engines")
+    ],
     as_json: JsonOption = False,
 ) -> None:
     """What a run file can name."""
@@ -114,6 +116,28 @@ def list_parts(
     width = max(len(entry.name) for entry in found)
     for entry in found:
         typer.echo(f"{entry.name:<{width}}  {entry.doc}  [{entry.source}]")
+        for name, text in entry.card.items():
+            if text:
+                typer.echo(f"{'':<{width}}    {name}: {text}")
+
+
+@app.command()
+def prompt(
+    recipe: Annotated[str, typer.Argument(help="Recipe, such as kar.user")],
+    run: Annotated[Path | None, typer.Option("--run", help="Run file, whose options and wording are shown.")] = None,
+    id: Annotated[str | None, typer.Option("--id", help="User or item: show the whole prompt about it.")] = None,
+    ds: Annotated[str | None, typer.Option("--ds", help="Night to read; the last one when left out.")] = None,
+    lake: LakeOption = None,
+) -> None:
+    """A recipe's instruction, to read or to start an own one from; with --id what is sent about a user or item."""
+    from pipelines.prompting import as_text, instruction_of, prompt_about
+
+    if id is None:
+        typer.echo(instruction_of(recipe, run))
+        return
+    if run is None:
+        raise ConfigError("prompt --id: needs --run, the run file whose tables are read")
+    typer.echo(as_text(prompt_about(recipe, id, run, ds, lake)))
 
 
 @app.command(

@@ -85,7 +85,7 @@ class AskBatchOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not ty
 
     def _wait(self, progress: Progress) -> NoReturn:
         self.log.info("%s: waiting for %d batches: %s", self.recipe, len(progress["batches"]), progress["batches"])
-        self.defer(trigger=BatchTrigger(self.file, dict(progress)), method_name="collect")
+        self.defer(trigger=BatchTrigger(self.file, self.recipe, dict(progress)), method_name="collect")
         raise AssertionError("defer raises")
 
 
@@ -95,17 +95,18 @@ class BatchTrigger(BaseTrigger):  # type: ignore[misc]
     The triggerer needs the environment variable of the key (`llm.key_env`) and the run file, not the ledger.
     """
 
-    def __init__(self, file: str, progress: dict[str, Any]) -> None:
+    def __init__(self, file: str, recipe: str, progress: dict[str, Any]) -> None:
         super().__init__()
-        self.file, self.progress = file, progress
+        self.file, self.recipe, self.progress = file, recipe, progress
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The class and the plain values that it is made from again."""
-        return "pipelines.deferred.BatchTrigger", {"file": self.file, "progress": self.progress}
+        values = {"file": self.file, "recipe": self.recipe, "progress": self.progress}
+        return "pipelines.deferred.BatchTrigger", values
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """One event, which carries the progress on to `collect`."""
-        client, poll_s = await asyncio.to_thread(_connect, self.file)
+        client, poll_s = await asyncio.to_thread(_connect, self.file, self.recipe)
         async with client:
             await self._until_ended(client, poll_s)
         yield TriggerEvent(self.progress)
@@ -133,14 +134,14 @@ class BatchTrigger(BaseTrigger):  # type: ignore[misc]
             return not isinstance(said, NotClearError)
 
 
-def _connect(file: str) -> tuple[openai.AsyncOpenAI, float]:
-    """A client of the run file's endpoint, and the seconds between looks; blocking, so never in the event loop."""
+def _connect(file: str, recipe: str) -> tuple[openai.AsyncOpenAI, float]:
+    """A client of the recipe's endpoint, and the seconds between looks; blocking, so never in the event loop."""
     import openai
 
     from language_models.batch.desk import batch_engine
     from language_models.engines import make_engine
 
-    llm = load_run(Path(file)).llm
+    llm = load_run(Path(file)).llm_of(recipe)
     engine = batch_engine(make_engine(llm))
     client = openai.AsyncOpenAI(
         api_key=engine.api_key(), base_url=engine.endpoint, timeout=llm.timeout_s, max_retries=1

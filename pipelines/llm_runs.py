@@ -72,7 +72,7 @@ class RunLog:
             "started": datetime.fromtimestamp(self.began, UTC).isoformat(),
             "engine": self.engine,
             "model": self.model,
-            "mode": self.night.run.llm.mode,
+            "mode": self.night.run.llm_of(self.recipe).mode,
             "outcome": self.outcome,
             **{name: getattr(self.counts, name) for name in (*CALLS, "cost_usd")},
             "seconds": round(time.time() - self.began, 3),

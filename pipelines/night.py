@@ -18,7 +18,7 @@ from features.store import DeltaStore, TableStore
 from pipelines.progress import Progress
 from schemas.errors import ConfigError, StoreError
 from schemas.run import Run
-from schemas.tables import conform
+from schemas.tables import TABLES, conform
 
 Counts = dict[str, Any]
 Arguments = ParamSpec("Arguments")
@@ -41,6 +41,10 @@ class Night:
     def read(self, table: str) -> pl.DataFrame:
         """Tonight's partition of a table."""
         return self.store.read(table, ds=self.ds)
+
+    def empty(self, table: str) -> pl.DataFrame:
+        """No rows, in the table's columns."""
+        return TABLES[table].empty()
 
     def publish(self, table: str, frame: pl.DataFrame) -> int:
         """Make `frame` tonight's partition of a table, in the table's columns; returns its version."""

@@ -80,6 +80,31 @@ def embedding_suite(gates: Gates) -> Suite:
     )
 
 
+def edge_suite() -> Suite:
+    """Rules for the edges that a language model proposed; `features.measures.against_train` says which are observed."""
+    return Suite(
+        "llm_edges",
+        ("recipe", "user_id", "item_id"),
+        (
+            _some_rows(),
+            Expectation(
+                "expect_column_values_to_be_in_set", ("label",), "1 or -1 in every row", {"value_set": [1, -1]}
+            ),
+            Expectation(
+                "expect_column_values_to_be_between",
+                ("weight",),
+                "above 0 and at most 1 in every row",
+                {"min_value": 0.0, "max_value": 1.0, "strict_min": True},
+            ),
+            _share("observed", False, 1.0, "of the edges are no train interactions"),
+            _unique("recipe", "user_id", "item_id"),
+            _not_null("user_id"),
+            _not_null("item_id"),
+            _not_null("key"),
+        ),
+    )
+
+
 def _some_rows() -> Expectation:
     return Expectation("expect_table_row_count_to_be_between", (), "at least 1 row", {"min_value": 1})
 

@@ -4,17 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from pathlib import Path
 
+import polars as pl
 from pydantic import TypeAdapter, ValidationError
 
 from features.corpus import Corpus
+from features.recipes.autograph_item import AutographItem
+from features.recipes.autograph_user import AutographUser
 from features.recipes.base import Recipe
+from features.recipes.kar_item import KarItem
+from features.recipes.kar_user import KarUser
+from features.recipes.liber_partition import LiberPartition
+from features.recipes.llmrec_edges import LlmrecEdges
+from features.recipes.llmrec_item_attributes import LlmrecItemAttributes
+from features.recipes.llmrec_user_profile import LlmrecUserProfile
+from features.recipes.once_generate import OnceGenerate
+from features.recipes.once_item import OnceItem
+from features.recipes.once_user import OnceUser
 from features.recipes.rlmrec_item import RlmrecItem
 from features.recipes.rlmrec_user import RlmrecUser
 from schemas import run
 from schemas.errors import ConfigError, unknown_name
 
 RECIPES: dict[str, type[Recipe]] = {
+    AutographItem.name: AutographItem,
+    AutographUser.name: AutographUser,
+    KarItem.name: KarItem,
+    KarUser.name: KarUser,
+    LiberPartition.name: LiberPartition,
+    LlmrecEdges.name: LlmrecEdges,
+    LlmrecItemAttributes.name: LlmrecItemAttributes,
+    LlmrecUserProfile.name: LlmrecUserProfile,
+    OnceGenerate.name: OnceGenerate,
+    OnceItem.name: OnceItem,
+    OnceUser.name: OnceUser,
     RlmrecItem.name: RlmrecItem,
     RlmrecUser.name: RlmrecUser,
 }
@@ -43,17 +67,35 @@ def make_recipes(configs: Sequence[run.Recipe], corpus: Corpus, redacted: bool =
     `redacted` (`llm.redact`): e-mail addresses, telephone numbers and URLs are taken out of every value. Raises
     ConfigError on a recipe that stands twice or before one that it needs, and on a column that is not there.
     """
-    return [replace(recipe, columns=_columns(recipe, corpus), redacted=redacted) for recipe in check_recipes(configs)]
+    recipes = check_recipes(configs)
+    return [
+        replace(recipe, columns=_columns(recipe, corpus), item_columns=_item_columns(recipe, corpus), redacted=redacted)
+        for recipe in recipes
+    ]
 
 
 def check_recipes(configs: Sequence[run.Recipe]) -> list[Recipe]:
     """The recipes of a run file in order, as far as can be told without its data. Raises ConfigError."""
     recipes: list[Recipe] = []
     for config in configs:
-        recipe = make_recipe(config.name, config.options)
+        recipe = replace(make_recipe(config.name, config.options), prompt=_instruction(config))
+        recipe.instruction()
         _check_order(recipe, [before.name for before in recipes])
         recipes.append(recipe)
     return recipes
+
+
+def _instruction(config: run.Recipe) -> str:
+    """The run file's own wording; empty where it has none."""
+    if config.prompt is None:
+        return ""
+    try:
+        text = Path(config.prompt).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"recipes.{config.name}.prompt: {config.prompt}: cannot be read ({error})") from None
+    if not text:
+        raise ConfigError(f"recipes.{config.name}.prompt: {config.prompt}: expected an instruction, found nothing")
+    return text
 
 
 def _check_order(recipe: Recipe, before: Sequence[str]) -> None:
@@ -65,9 +107,22 @@ def _check_order(recipe: Recipe, before: Sequence[str]) -> None:
 
 
 def _columns(recipe: Recipe, corpus: Corpus) -> tuple[str, ...]:
-    table = corpus.users if recipe.kind == "user" else corpus.items
-    present = tuple(column for column in table.columns if column not in ("id", "ds"))
-    for column in recipe.columns:
-        if column not in present:
-            raise ConfigError(unknown_name(f"recipes.{recipe.name}.options.columns", column, present))
+    present = _text_columns(corpus.users if recipe.kind == "user" else corpus.items)
+    _check_columns(f"recipes.{recipe.name}.options.columns", recipe.columns, present)
     return recipe.columns or present
+
+
+def _item_columns(recipe: Recipe, corpus: Corpus) -> tuple[str, ...]:
+    where = f"recipes.{recipe.name}.options.item_columns"
+    _check_columns(where, recipe.item_columns, _text_columns(corpus.items))
+    return recipe.item_columns
+
+
+def _check_columns(where: str, named: Sequence[str], present: Sequence[str]) -> None:
+    for column in named:
+        if column not in present:
+            raise ConfigError(unknown_name(where, column, present))
+
+
+def _text_columns(table: pl.DataFrame) -> tuple[str, ...]:
+    return tuple(column for column in table.columns if column not in ("id", "ds"))

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from features.recipes.base import Data, Recipe, json_list, json_object, sampled
-from features.recipes.reading import NOTHING, Text
+from features.recipes.base import Data, Recipe, is_empty, json_list, json_object, sampled
+from features.recipes.reading import Text
 from schemas.records import Kind, Subject
 
 
@@ -26,6 +26,9 @@ class RlmrecItem(Recipe):
     version: ClassVar[str] = "1"
     kind: ClassVar[Kind] = "item"
     source: ClassVar[str] = "RLMRec (Ren et al. 2024, arXiv 2310.15950), section 3.3: item profiles"
+    asks: ClassVar[str] = "which kinds of users would enjoy the item, and why"
+    yields: ClassVar[str] = "summarization, reasoning"
+    tokens: ClassVar[tuple[int, int]] = (400, 110)
     answer: ClassVar[type[BaseModel]] = Answer
     words: ClassVar[Mapping[str, int]] = {"summarization": 200, "reasoning": 200}
 
@@ -43,10 +46,9 @@ be told.
 4. Write nothing outside the JSON object."""
 
     def data(self, subject: Subject) -> Data:
-        columns = self.columns or tuple(subject.attributes)
-        fields = {column: self.show(subject.attributes.get(column)) for column in columns}
+        fields = self.facts(subject)
         reviewed = sampled((event for event in subject.history if event.review), self.max_reviews, subject)
-        empty = not reviewed and all(value == NOTHING for value in fields.values())
+        empty = not reviewed and is_empty([fields])
         if not reviewed:
             return Data(json_object(fields), empty=empty)
         feedback = json_list([self.review(event) for event in reviewed])

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from features.recipes.base import Data, Recipe, best_title, json_list, sampled
-from features.recipes.reading import NOTHING, Text
+from features.recipes.base import Data, Recipe, best_title, is_empty, section
+from features.recipes.reading import Text
 from schemas.records import Kind, Subject
 
 
@@ -28,6 +28,9 @@ class RlmrecUser(Recipe):
     version: ClassVar[str] = "1"
     kind: ClassVar[Kind] = "user"
     source: ClassVar[str] = "RLMRec (Ren et al. 2024, arXiv 2310.15950), section 3.3: user profiles"
+    asks: ClassVar[str] = "which kinds of items the user likes, and why"
+    yields: ClassVar[str] = "summarization, reasoning"
+    tokens: ClassVar[tuple[int, int]] = (750, 110)
     answer: ClassVar[type[BaseModel]] = Answer
     needs: ClassVar[tuple[str, ...]] = ("rlmrec.item",)
     words: ClassVar[Mapping[str, int]] = {"summarization": 100}
@@ -47,7 +50,7 @@ Requirements:
 4. Write nothing outside the JSON object."""
 
     def data(self, subject: Subject) -> Data:
-        events = sampled(subject.history, self.max_items, subject)
+        events = self.chosen(subject)
         items = [
             {
                 "title": self.show(best_title(event.attributes)),
@@ -56,5 +59,4 @@ Requirements:
             }
             for event in events
         ]
-        empty = all(value == NOTHING for item in items for value in item.values())
-        return Data(f"{self.label}:\n{json_list(items)}", tuple(event.id for event in events), empty)
+        return Data(section(self.label, items), tuple(event.id for event in events), is_empty(items))

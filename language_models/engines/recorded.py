@@ -1,4 +1,8 @@
-"""Recorded answers of real language models: `kind`, `id`, `field`, `text`, `model` in one Parquet file."""
+"""Recorded answers of real language models: one Parquet file, field by field or as they came.
+
+By field: `kind`, `id`, `field`, `text`, `model`. As they came: `raw` (the whole answer), `kind` and `id` or one of
+`user_id` and `item_id`, and `version` or `model` where one subject has several.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +17,15 @@ from schemas.records import Completion, Prompt, canonical
 from schemas.run import Llm
 
 COLUMNS = ("kind", "id", "field", "text", "model")
+WHOLE = ""  # the field of an answer that was recorded as it came
 DEFAULT_MODEL = "offline"  # what `llm.model` is when the run file says nothing
 
 
 class RecordedEngine:
     """Answers a prompt with what was recorded for its kind and id, as JSON of the recipe's answer fields.
 
-    A field that was not recorded is left out of the JSON. Nothing recorded at all: `finish_reason` is `missing`.
+    A field that was not recorded is left out of the JSON. Answers recorded as they came are given as they are, several
+    versions one below the other unless `llm.model` names one. Nothing recorded at all: `finish_reason` is `missing`.
     """
 
     name = "recorded"
@@ -29,8 +35,13 @@ class RecordedEngine:
             raise ConfigError("llm.answers: missing; engine recorded reads an answers.parquet, name it in the run file")
         self._file = Path(llm.answers)
         table = _read(self._file)
-        self.model = _choose_model(self._file, table["model"].unique().sort().to_list(), llm.model)
-        self._answers = _by_subject(self._file, table.filter(pl.col("model") == self.model))
+        models = table["model"].unique().sort().to_list()
+        if llm.model == DEFAULT_MODEL and (table["field"] == WHOLE).all():
+            self.model, chosen = "+".join(models), _merged(table)
+        else:
+            self.model = _choose_model(self._file, models, llm.model)
+            chosen = table.filter(pl.col("model") == self.model)
+        self._answers = _by_subject(self._file, chosen)
         self._fields = dict(llm.fields)
         self._sha256 = hashlib.sha256(self._file.read_bytes()).hexdigest()
 
@@ -47,6 +58,8 @@ class RecordedEngine:
             yield Completion(self.key(prompt), text, reason, 0, 0, 0.0, self.model, 0.0, turn=prompt.turn)
 
     def _text(self, prompt: Prompt, recorded: Mapping[str, str]) -> str:
+        if WHOLE in recorded:
+            return recorded[WHOLE]
         expected = prompt.answer_schema.get("properties", {})
         named = {self._fields.get(field, field): text for field, text in recorded.items()}
         known = {field: text for field, text in named.items() if field in expected}
@@ -65,10 +78,30 @@ def _read(file: Path) -> pl.DataFrame:
         raise DataError(f"{file}: no such file of recorded answers; correct llm.answers in the run file") from None
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{file}: expected a Parquet file of recorded answers: {error}") from None
+    table = _by_field(table) if "raw" in table.columns else table
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
         raise DataError(f"{file}: expected columns {', '.join(COLUMNS)}; {', '.join(missing)} missing")
     return table.select(pl.col(COLUMNS).cast(pl.String))
+
+
+def _by_field(table: pl.DataFrame) -> pl.DataFrame:
+    """Answers as they came in the columns of the others, as far as there are such columns."""
+    own = next((kind for kind in ("user", "item") if f"{kind}_id" in table.columns), None)
+    named = {"version": "model"} if "version" in table.columns and "model" not in table.columns else {}
+    table = table.rename({**named, "raw": "text", **({f"{own}_id": "id"} if own else {})})
+    known = {"field": pl.lit(WHOLE), **({"kind": pl.lit(own)} if own else {})}
+    known |= {} if "model" in table.columns else {"model": pl.lit("recorded")}
+    return table.with_columns(**known)
+
+
+def _merged(table: pl.DataFrame) -> pl.DataFrame:
+    """All versions of a subject as one answer, one below the other."""
+    return (
+        table.sort("model", maintain_order=True)
+        .group_by("kind", "id", "field", maintain_order=True)
+        .agg(pl.col("text").drop_nulls().str.join("\n"), pl.col("model").first())
+    )
 
 
 def _choose_model(file: Path, models: list[str], wanted: str) -> str:

@@ -46,7 +46,7 @@ def build(night: Night) -> dict[str, Any]:
         "data": _latest(night, "ingest"),
         "split": {"rule": run.split.rule, **_latest(night, "split")},
         "generation": {
-            "engine": run.llm.engine,
+            "engine": generated.get("engine", run.llm.engine),
             "model": generated.get("model", run.llm.model),
             "recipes": generated.get("recipes", []),
             "spent_usd": generated.get("spent_usd", 0.0),

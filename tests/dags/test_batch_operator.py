@@ -175,7 +175,7 @@ def test_a_triggerer_that_is_restarted_looks_again(airflow, run_file, sim):
 
     sim.change({"batch_delay_s": 1.0})
     progress = submit(run_file)
-    path, values = BatchTrigger(str(run_file), progress).serialize()
+    path, values = BatchTrigger(str(run_file), RECIPE, progress).serialize()
     assert path == "pipelines.deferred.BatchTrigger"
     assert json.loads(json.dumps(values)) == values
 
@@ -215,7 +215,7 @@ def test_a_late_batch_is_an_event_too(airflow, run_file, sim):
     late = {**submit(run_file), "until": 0.0}
 
     async def fire():
-        return await asyncio.wait_for(anext(BatchTrigger(str(run_file), late).run()), 5)
+        return await asyncio.wait_for(anext(BatchTrigger(str(run_file), RECIPE, late).run()), 5)
 
     assert asyncio.run(fire()).payload == late
 

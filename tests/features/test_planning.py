@@ -258,7 +258,7 @@ class Desk:
         return self.about(recipe, self.texts(ITEM) if recipe.needs else {})
 
     def plans(self) -> list[Plan]:
-        return plan_all([ITEM, USER], self.about, self.texts, self.engine, self.ledger, LLM)
+        return plan_all([ITEM, USER], self.about, self.texts, lambda _: self.engine, self.ledger, lambda _: LLM)
 
 
 def test_a_first_night_is_planned_within_a_tenth_though_one_recipe_shows_what_another_has_yet_to_write(ledger):
@@ -290,7 +290,7 @@ def test_who_shows_a_text_that_is_about_to_be_written_again_is_asked_again(ledge
     for recipe in (ITEM, USER):
         ask(recipe, about(recipe, texts(ITEM) if recipe.needs else {}), engine, ledger)
     items[1] = retitled(items[1])
-    item_plan, user_plan = plan_all([ITEM, USER], about, texts, engine, ledger, LLM)
+    item_plan, user_plan = plan_all([ITEM, USER], about, texts, lambda _: engine, ledger, lambda _: LLM)
     assert reasons(item_plan) == {"text": 1}
     assert (reasons(user_plan), user_plan.classes[0].example) == ({"upstream": 1}, "a")
 
@@ -305,9 +305,9 @@ def test_a_stand_in_is_as_long_as_the_answers_that_are_there(ledger):
             [ITEM, USER],
             lambda recipe, texts: [Subject("user", "a", {}, events, profiles=texts)] if recipe.needs else BOOKS[:6],
             lambda recipe: known,
-            engine,
+            lambda _: engine,
             ledger,
-            LLM,
+            lambda _: LLM,
         )
 
     short, longer = plans({"5": "Short."})[1], plans({"5": long})[1]

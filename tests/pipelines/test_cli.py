@@ -56,7 +56,7 @@ def test_steps_alone_make_a_night_and_json_is_the_last_line(world) -> None:
         (["night", "--run", "missing.toml"], 2, "no such run file"),
         (["night"], 2, "--run"),
         (["sing"], 2, "sing"),
-        (["list", "spells"], 2, "known: backbones"),
+        (["list", "spells"], 2, "known: adaptors, backbones"),
         (["table", "Profiles", "--lake", "nowhere"], 1, "Profiles"),
         (["table", "profiles", "--lake", "nowhere"], 1, "profiles"),
     ],
@@ -92,9 +92,10 @@ def test_list_names_source_and_doc_of_every_entry(kind: str, name: str) -> None:
     entries = json.loads(loregraph("list", kind, "--json").stdout)
     assert name in [entry["name"] for entry in entries]
     for entry in entries:
-        assert set(entry) == {"name", "source", "doc"}
+        assert set(entry) == {"name", "source", "doc", "card"}
         assert entry["source"]
         assert entry["doc"]
+        assert bool(entry["card"]) == (kind == "recipes")
 
 
 def test_the_packages_are_this_repository() -> None:

@@ -166,7 +166,7 @@ def test_a_lake_that_cannot_be_written_says_so(world, tmp_path: Path) -> None:
         ('name = "rlmrec.user"', 'name = "rlmrec.usr"', "did you mean rlmrec.user"),
         ('backbone = { name = "lightgcn", options = { dim = 8 } }', 'backbone = { name = "lightgnc" }', "lightgcn"),
         ("options = { dim = 8 }", "options = { dimm = 8 }", "did you mean dim"),
-        ("objectives = [{ name = ", "objectives = [{ name = 'x' }, { name = ", "weight: missing"),
+        ("objectives = [{ name = ", "objectives = [{ name = 'x', weight = 0 }, { name = ", "greater than 0, found 0"),
         ('item = "rlmrec.item/summarization"', 'item = "rlmrec.itm/summarization"', "rlmrec.item"),
         ('item = "rlmrec.item/summarization"', 'item = "rlmrec.user/summarization"', "writes user profiles"),
     ],
