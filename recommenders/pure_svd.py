@@ -15,7 +15,8 @@ from recommenders.base import InnerProduct
 class PureSVD(InnerProduct):
     """Scores are D_u^-1/2 R D_i^-1/2 at rank `dim`; users without train interactions get popular items.
 
-    The rank is at most a quarter of the smaller side: near full rank nothing is left to recommend but train itself. It knows the train part alone, so what it ranks first may be shown in a prompt.
+    The rank is at most a quarter of the smaller side: near full rank nothing is left to recommend but train itself.
+    It knows the train part alone, so what it ranks first may be shown in a prompt.
     """
 
     name: ClassVar[str] = "pure_svd"

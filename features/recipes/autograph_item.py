@@ -27,7 +27,7 @@ class AutographItem(Recipe):
     source: ClassVar[str] = "AutoGraph (Shan et al. 2025, arXiv 2412.18241): item knowledge"
     asks: ClassVar[str] = "the latent qualities that people choose the item for"
     yields: ClassVar[str] = "knowledge"
-    tokens: ClassVar[tuple[int, int]] = (250, 90)
+    tokens: ClassVar[tuple[int, int]] = (250, 50)
     answer: ClassVar[type[BaseModel]] = Answer
     words: ClassVar[Mapping[str, int]] = {"knowledge": 120}
 

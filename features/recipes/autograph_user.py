@@ -29,7 +29,7 @@ class AutographUser(Recipe):
     source: ClassVar[str] = "AutoGraph (Shan et al. 2025, arXiv 2412.18241): user preference"
     asks: ClassVar[str] = "the latent preferences behind what the user chose"
     yields: ClassVar[str] = "preference"
-    tokens: ClassVar[tuple[int, int]] = (420, 90)
+    tokens: ClassVar[tuple[int, int]] = (480, 60)
     answer: ClassVar[type[BaseModel]] = Answer
     words: ClassVar[Mapping[str, int]] = {"preference": 120}
 

@@ -60,7 +60,7 @@ class Recipe(ABC):
     source: ClassVar[str]  # paper and section
     asks: ClassVar[str]  # the card: what is asked, in a phrase
     yields: ClassVar[str]  # what the night gets from it
-    tokens: ClassVar[tuple[int, int]]  # typical input and output of a call; benchmarks.recipes measures them
+    tokens: ClassVar[tuple[int, int]]  # of a call, typically: input and output, as benchmarks.recipes measures them
     answer: ClassVar[type[BaseModel]]
     needs: ClassVar[tuple[str, ...]] = ()  # recipes whose texts this one shows
     words: ClassVar[Mapping[str, int]] = {}  # word limit per text field of the answer

@@ -37,7 +37,7 @@ class KarItem(factored.Factored):
     source: ClassVar[str] = "KAR (Xi et al. 2024, arXiv 2306.10933), section 4.1: item facts"
     asks: ClassVar[str] = "facts about the item along each factor of the domain, and whether they are known"
     yields: ClassVar[str] = "knowledge (factors and summary as one text), summary"
-    tokens: ClassVar[tuple[int, int]] = (520, 220)
+    tokens: ClassVar[tuple[int, int]] = (420, 100)
     answer: ClassVar[type[BaseModel]] = Answer
     factor: ClassVar[type[factored.Factor]] = Factor
 

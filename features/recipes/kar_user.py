@@ -42,7 +42,7 @@ class KarUser(factored.Factored):
     source: ClassVar[str] = "KAR (Xi et al. 2024, arXiv 2306.10933), section 4.1: preference reasoning"
     asks: ClassVar[str] = "what the user likes along each factor of the domain, with titles as evidence"
     yields: ClassVar[str] = "knowledge (factors and summary as one text), summary"
-    tokens: ClassVar[tuple[int, int]] = (680, 260)
+    tokens: ClassVar[tuple[int, int]] = (780, 190)
     answer: ClassVar[type[BaseModel]] = Answer
     factor: ClassVar[type[factored.Factor]] = Factor
 

@@ -34,7 +34,7 @@ class LiberPartition(Recipe):
     source: ClassVar[str] = "LIBER (Zhu et al. 2024, arXiv 2411.14713): streaming partitions, cascaded interests"
     asks: ClassVar[str] = "the user's interests now, given those before and the events since, and what has changed"
     yields: ClassVar[str] = "a row of partitions per closed partition; summary and change of the latest as profile"
-    tokens: ClassVar[tuple[int, int]] = (460, 120)
+    tokens: ClassVar[tuple[int, int]] = (620, 60)
     answer: ClassVar[type[BaseModel]] = Answer
     words: ClassVar[Mapping[str, int]] = {"summary": 100, "change": 60}
     partitioned: ClassVar[bool] = True

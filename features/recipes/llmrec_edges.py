@@ -37,7 +37,7 @@ class LlmrecEdges(Recipe):
     source: ClassVar[str] = "LLMRec (Wei et al. 2024, arXiv 2311.00423), section 3.1: implicit feedback"
     asks: ClassVar[str] = "the candidate that the user would like most, and the one he would like least"
     yields: ClassVar[str] = "two rows of llm_edges: liked (1) and disliked (-1)"
-    tokens: ClassVar[tuple[int, int]] = (740, 12)
+    tokens: ClassVar[tuple[int, int]] = (940, 12)
     answer: ClassVar[type[BaseModel]] = Answer
     gives_edges: ClassVar[bool] = True
     needs_candidates: ClassVar[bool] = True

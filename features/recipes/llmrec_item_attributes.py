@@ -31,7 +31,7 @@ class LlmrecItemAttributes(Recipe):
     source: ClassVar[str] = "LLMRec (Wei et al. 2024, arXiv 2311.00423), section 3.3: item attributes"
     asks: ClassVar[str] = "who made the item, in which country and language"
     yields: ClassVar[str] = "creator, country, language"
-    tokens: ClassVar[tuple[int, int]] = (350, 25)
+    tokens: ClassVar[tuple[int, int]] = (290, 20)
     answer: ClassVar[type[BaseModel]] = Answer
     brief: ClassVar[tuple[str, ...]] = ("creator", "country", "language")
     words: ClassVar[Mapping[str, int]] = {"creator": 10, "country": 5, "language": 5}

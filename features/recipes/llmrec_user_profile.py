@@ -44,7 +44,7 @@ class LlmrecUserProfile(Recipe):
     source: ClassVar[str] = "LLMRec (Wei et al. 2024, arXiv 2311.00423), section 3.2: user profiles"
     asks: ClassVar[str] = "kinds liked and disliked, creators and language; guessed age, gender, country if wanted"
     yields: ClassVar[str] = "profile (all of it as one text), liked, disliked, creators, language, guessed_*"
-    tokens: ClassVar[tuple[int, int]] = (600, 70)
+    tokens: ClassVar[tuple[int, int]] = (540, 90)
     answer: ClassVar[type[BaseModel]] = Answer
     words: ClassVar[Mapping[str, int]] = {"liked": 40, "disliked": 40, "creators": 40, "language": 10}
     writes: ClassVar[tuple[str, ...]] = ("profile", *GuessedAnswer.model_fields)

@@ -43,7 +43,7 @@ class OnceGenerate(Recipe):
     source: ClassVar[str] = "ONCE (Liu et al. 2024, arXiv 2305.06566), GENRE: personalised content generator"
     asks: ClassVar[str] = "titles and descriptions of items that a user with few interactions would choose"
     yields: ClassVar[str] = "generated_items with their status in the catalogue; liked edges for those it has"
-    tokens: ClassVar[tuple[int, int]] = (330, 150)
+    tokens: ClassVar[tuple[int, int]] = (380, 130)
     answer: ClassVar[type[BaseModel]] = Answer
     gives_edges: ClassVar[bool] = True
 

@@ -27,7 +27,7 @@ class OnceItem(Recipe):
     source: ClassVar[str] = "ONCE (Liu et al. 2024, arXiv 2305.06566), GENRE: content summariser"
     asks: ClassVar[str] = "a description of the item"
     yields: ClassVar[str] = "description"
-    tokens: ClassVar[tuple[int, int]] = (230, 45)
+    tokens: ClassVar[tuple[int, int]] = (230, 35)
     answer: ClassVar[type[BaseModel]] = Answer
     words: ClassVar[Mapping[str, int]] = {"description": 100}
 

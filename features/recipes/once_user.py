@@ -29,7 +29,7 @@ class OnceUser(Recipe):
     source: ClassVar[str] = "ONCE (Liu et al. 2024, arXiv 2305.06566), GENRE: user profiler"
     asks: ClassVar[str] = "topics that the user is interested in"
     yields: ClassVar[str] = "interests (topics, separated by commas)"
-    tokens: ClassVar[tuple[int, int]] = (430, 30)
+    tokens: ClassVar[tuple[int, int]] = (470, 15)
     answer: ClassVar[type[BaseModel]] = Answer
     brief: ClassVar[tuple[str, ...]] = ("interests",)
     words: ClassVar[Mapping[str, int]] = {"interests": 30}

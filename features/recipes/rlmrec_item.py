@@ -28,7 +28,7 @@ class RlmrecItem(Recipe):
     source: ClassVar[str] = "RLMRec (Ren et al. 2024, arXiv 2310.15950), section 3.3: item profiles"
     asks: ClassVar[str] = "which kinds of users would enjoy the item, and why"
     yields: ClassVar[str] = "summarization, reasoning"
-    tokens: ClassVar[tuple[int, int]] = (400, 110)
+    tokens: ClassVar[tuple[int, int]] = (280, 75)
     answer: ClassVar[type[BaseModel]] = Answer
     words: ClassVar[Mapping[str, int]] = {"summarization": 200, "reasoning": 200}
 

@@ -30,7 +30,7 @@ class RlmrecUser(Recipe):
     source: ClassVar[str] = "RLMRec (Ren et al. 2024, arXiv 2310.15950), section 3.3: user profiles"
     asks: ClassVar[str] = "which kinds of items the user likes, and why"
     yields: ClassVar[str] = "summarization, reasoning"
-    tokens: ClassVar[tuple[int, int]] = (750, 110)
+    tokens: ClassVar[tuple[int, int]] = (600, 90)
     answer: ClassVar[type[BaseModel]] = Answer
     needs: ClassVar[tuple[str, ...]] = ("rlmrec.item",)
     words: ClassVar[Mapping[str, int]] = {"summarization": 100}
