@@ -150,8 +150,12 @@ class Desk:
         return Cascade(users, self.closed(recipe), recipe.max_items, assumed)
 
     def _said(self, recipe: Recipe, subjects: Sequence[Subject]) -> tuple[list[Row], list[Reject]]:
+        """What answers came to; one that cannot be read and may still get a follow-up is none yet."""
         read = read_all(recipe, subjects, self.engine(recipe), self.ledger)
-        return read.rows, read.rejects
+        settled = self.ledger.settled(reject.key for reject in read.rejects if reject.key)
+        final = (not reject.key or reject.key in settled for reject in read.rejects)
+        told = zip(read.rejects, final, strict=True)
+        return read.rows, [reject if done else replace(reject, reason="not_asked") for reject, done in told]
 
     def _with_candidates(self, recipe: LlmrecEdges, users: Iterable[Subject]) -> Iterator[Subject]:
         """The users with what the base model ranks first for them; it is fitted once."""

@@ -45,29 +45,31 @@ def partition_rows(desk: Desk, recipe: Recipe, read: Read) -> pl.DataFrame:
     before = {(row["user_id"], tuple(row["item_ids"])): row for row in desk.published_partitions(recipe).to_dicts()}
     closed, rows = desk.closed(recipe), list[dict[str, Any]]()
     for user in desk.about(recipe, {}):
-        for part in cut(user.history, closed.get(user.id, ()), recipe.max_items)[0]:
+        parts = cut(user.history, closed.get(user.id, ()), recipe.max_items)[0]
+        come = [part.part for part in parts if (user.id, part.part) in keys or before.get((user.id, part.ids))]
+        for part in parts[: max(come, default=0)]:  # what follows waits for an answer
             place, old = (user.id, part.part), before.get((user.id, part.ids))
             if old is not None and old["texts"]:
                 rows.append({**old, "split_id": desk.corpus.split_id})
-            elif place in keys:
-                texts, times = said.get(place, {}), [event.time for event in part.events if event.time is not None]
-                rows.append(
-                    {
-                        "user_id": user.id,
-                        "recipe": recipe.name,
-                        "version": recipe.version,
-                        "part": part.part,
-                        "item_ids": list(part.ids),
-                        "start_time": min(times, default=None),
-                        "end_time": max(times, default=None),
-                        "late": part.late,
-                        "fields": list(texts),
-                        "texts": list(texts.values()),
-                        "key": keys[place],
-                        "model": desk.engines[recipe.name].model,
-                        "split_id": desk.corpus.split_id,
-                    }
-                )
+                continue
+            texts, times = said.get(place, {}), [event.time for event in part.events if event.time is not None]
+            rows.append(
+                {
+                    "user_id": user.id,
+                    "recipe": recipe.name,
+                    "version": recipe.version,
+                    "part": part.part,
+                    "item_ids": list(part.ids),
+                    "start_time": min(times, default=None),
+                    "end_time": max(times, default=None),
+                    "late": part.late,
+                    "fields": list(texts),
+                    "texts": list(texts.values()),
+                    "key": keys.get(place, ""),  # none where there was nothing to ask
+                    "model": desk.engines[recipe.name].model,
+                    "split_id": desk.corpus.split_id,
+                }
+            )
     return pl.DataFrame(rows, schema=dict(TABLES["partitions"].columns))
 
 

@@ -54,6 +54,7 @@ def view(report: Mapping[str, Any]) -> dict[str, Any]:
         "verdict": sections.verdict(report),
         "summary": summary,
         "makeup": {row["name"]: sections.makeup(report, row["name"]) for row in summary},
+        "told": sections.told_by_objectives(report),
         "lift": {row["name"]: sections.lift_of(report, row["name"]) for row in summary},
         "outcome_of": sections.outcome_of,
         "headline": headline,

@@ -45,6 +45,20 @@ def ordered(report: Row) -> list[Row]:
     return found + [row for row in summary if row.get("control_of") and row["control_of"] not in names]
 
 
+def told_by_objectives(report: Row) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Model, objective and its figures (such as the use of AutoGraph's codes), of the first seed of each model."""
+    told, seen = list[tuple[str, str, list[tuple[str, str]]]](), set[str]()
+    for model in rows(report, "models"):
+        figures = model.get("report") or {}
+        if figures and model["name"] not in seen:
+            seen.add(model["name"])
+            told += [
+                (model["name"], name, [(key, _figures(value)) for key, value in each.items()])
+                for name, each in figures.items()
+            ]
+    return told
+
+
 def verdict(report: Row) -> Verdict | None:
     """None where no model was trained."""
     name = report.get("selected")
@@ -143,7 +157,10 @@ def makeup(report: Row, name: str) -> str:
     model = next((run for run in rows(report, "models") if run.get("name") == name), {})
     features: Row = model.get("features") or {}
     parts = [model.get("backbone") or model.get("recommender"), model.get("loss"), *(model.get("objectives") or [])]
-    parts += [f"{kind} text: {source}" for kind, source in features.items() if source]
+    parts += [f"{kind} text: {_listed(features.get(kind))}" for kind in ("item", "user") if features.get(kind)]
+    parts += [f"edges: {_listed(features['edges'])}"] if features.get("edges") else []
+    parts += [f"adaptor: {features['adaptor']['name']}"] if features.get("adaptor") else []
+    parts += [f"pca {features['pca']}"] if features.get("pca") else []
     parts += [f"{model['control']} text rows"] if model.get("control") not in (None, "none") else []
     return " · ".join(str(part) for part in parts if part)
 
@@ -157,3 +174,12 @@ def metric_name(metric: str) -> str:
 def rank(name: str, order: Sequence[str]) -> int:
     """The place of a name in an order; after all others where it is not in it."""
     return list(order).index(name) if name in order else len(order)
+
+
+def _listed(source: Any) -> str:
+    return source if isinstance(source, str) else " + ".join(map(str, source))
+
+
+def _figures(value: Any) -> str:
+    values = value if isinstance(value, list | tuple) else [value]
+    return ", ".join(f"{each:.4g}" if isinstance(each, int | float) else str(each) for each in values)

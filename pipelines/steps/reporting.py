@@ -53,6 +53,9 @@ def build(night: Night) -> dict[str, Any]:
             "possible_usd": generated.get("possible_usd", 0.0),
             "possible_calls": generated.get("possible_calls", 0),
             "runs": _llm_runs(night),
+            "edges": _edges(night),
+            "generated": _grounding(night),
+            "partitions": _partitions(night),
         },
         "rejects": _rejects(night),
         "gates": [gate for name in ("gate-profiles", "gate-embeddings") for gate in night.records(name)],
@@ -139,6 +142,32 @@ def _llm_runs(night: Night) -> list[dict[str, Any]]:
     if "llm_runs" not in night.store.names():
         return []
     return night.read("llm_runs").sort("started").to_dicts()
+
+
+def _edges(night: Night) -> list[dict[str, Any]]:
+    """Per recipe: liked and disliked edges, and users who have one."""
+    if not night.store.exists("llm_edges", night.ds):
+        return []
+    label = pl.col("label")
+    counts = {"liked": (label > 0).sum(), "disliked": (label < 0).sum(), "users": pl.col("user_id").n_unique()}
+    return night.read("llm_edges").group_by("recipe").agg(**counts).sort("recipe").to_dicts()
+
+
+def _grounding(night: Night) -> list[dict[str, Any]]:
+    """Per recipe: how many of the items made up have which status in the catalogue."""
+    if not night.store.exists("generated_items", night.ds):
+        return []
+    rows = night.read("generated_items").group_by("recipe", "status").agg(pl.len().alias("count"))
+    shares = rows.with_columns(share=pl.col("count") / pl.col("count").sum().over("recipe"))
+    return shares.sort("recipe", "status").to_dicts()
+
+
+def _partitions(night: Night) -> list[dict[str, Any]]:
+    """Per recipe: closed partitions, users who have one, and how many a user has at most."""
+    if not night.store.exists("partitions", night.ds):
+        return []
+    counts = {"partitions": pl.len(), "users": pl.col("user_id").n_unique(), "longest": pl.col("part").max()}
+    return night.read("partitions").group_by("recipe").agg(**counts).sort("recipe").to_dicts()
 
 
 def _rejects(night: Night) -> list[dict[str, Any]]:

@@ -368,6 +368,23 @@ def test_failed_gate_is_said_at_the_top():
     assert "✗ fail coverage of asked entities id at least 90 % 71.2 %" in rest
 
 
+def test_edges_generated_items_partitions_and_what_objectives_say_are_shown():
+    report = copy.deepcopy(example())
+    report["generation"] |= {
+        "edges": [{"recipe": "llmrec.edges", "liked": 1200, "disliked": 1199, "users": 1200}],
+        "generated": [{"recipe": "once.generate", "status": "fuzzy", "count": 50, "share": 0.25}],
+        "partitions": [{"recipe": "liber.partition", "partitions": 1047, "users": 612, "longest": 10}],
+    }
+    report["models"][0] |= {
+        "report": {"autograph": {"user.used": [1.0, 0.5], "user.largest": 6}},
+        "features": {"item": ["title", "kar.item/summary"], "user": "mean", "edges": ["llmrec.edges"], "pca": 64},
+    }
+    page = render(report)
+    for said in ("2,399", "fuzzy in the catalogue", "25.0", "at most 10 per user", "user.used", "1, 0.5"):
+        assert said in page, said
+    assert "item text: title + kar.item/summary · user text: mean · edges: llmrec.edges · pca 64" in page
+
+
 def test_hostile_text_is_shown_and_never_runs():
     report = hostile(example())
     report["gates"][0]["data_docs"] = "java\tscript:alert(1)"
