@@ -109,9 +109,14 @@ class InnerProduct(Recommender):
     def _serve(self, corpus: Corpus, user: Float32, item: Float32, has_vector: NDArray[np.bool_]) -> None:
         """Take vectors, with popularity as one more dimension that only users without a vector have."""
         popular = popularity(corpus.train.item_degree)
-        self.user = np.column_stack([user * has_vector[:, None], ~has_vector]).astype(np.float32)
-        self.item = np.column_stack([item, popular]).astype(np.float32)
+        self.user = _rows(np.column_stack([user * has_vector[:, None], ~has_vector]))
+        self.item = _rows(np.column_stack([item, popular]))
         self.known = known(corpus)
+
+
+def _rows(x: NDArray[Any]) -> Float32:
+    """Row after row in memory, which is how safetensors writes an array whatever its order."""
+    return np.ascontiguousarray(x, dtype=np.float32)
 
 
 def popularity(degree: NDArray[np.int64]) -> Float32:

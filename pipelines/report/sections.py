@@ -157,7 +157,8 @@ def makeup(report: Row, name: str) -> str:
     model = next((run for run in rows(report, "models") if run.get("name") == name), {})
     features: Row = model.get("features") or {}
     parts = [model.get("backbone") or model.get("recommender"), model.get("loss"), *(model.get("objectives") or [])]
-    parts += [f"{kind} text: {_listed(features.get(kind))}" for kind in ("item", "user") if features.get(kind)]
+    texts = {kind: features.get(kind) for kind in ("item", "user") if features.get("item")}
+    parts += [f"{kind} text: {_listed(source)}" for kind, source in texts.items() if source]
     parts += [f"edges: {_listed(features['edges'])}"] if features.get("edges") else []
     parts += [f"adaptor: {features['adaptor']['name']}"] if features.get("adaptor") else []
     parts += [f"pca {features['pca']}"] if features.get("pca") else []
