@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
@@ -95,20 +94,21 @@ def normalised_adjacency(by_user: csr_matrix) -> Tensor:
     row = np.concatenate([[0], np.cumsum(degree)])
     column = np.concatenate([by_user.indices + users, by_item.indices])
     value = np.repeat(scale, degree) * scale[column]
-    return _sparse_csr(row, column, value.astype(np.float32))
+    nodes = users + items
+    return sparse_csr(csr_matrix((value.astype(np.float32), column, row), shape=(nodes, nodes)))
 
 
-def _sparse_csr(row: NDArray[np.int64], column: NDArray[np.int32], value: NDArray[np.float32]) -> Tensor:
-    """Indices are int32, which MKL multiplies without converting them, as long as they fit."""
-    index = np.int32 if len(column) < 2**31 else np.int64
-    nodes = len(row) - 1
+def sparse_csr(matrix: csr_matrix) -> Tensor:
+    """A SciPy matrix as sparse CSR float32; indices are int32 while they fit, which MKL need not convert."""
+    matrix.sort_indices()
+    index = np.int32 if matrix.nnz < 2**31 else np.int64
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
         return torch.sparse_csr_tensor(
-            torch.from_numpy(row.astype(index)),
-            torch.from_numpy(column.astype(index)),
-            torch.from_numpy(value),
-            (nodes, nodes),
+            torch.from_numpy(matrix.indptr.astype(index)),
+            torch.from_numpy(matrix.indices.astype(index)),
+            torch.from_numpy(matrix.data.astype(np.float32)),
+            matrix.shape,
             check_invariants=True,
         )
 

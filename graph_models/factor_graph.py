@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -10,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-from graph_models.dataset import GraphDataset
+from graph_models.dataset import GraphDataset, sparse_csr
+from graph_models.propagation import sparse_product
 from schemas.records import Kind
 
 if TYPE_CHECKING:
@@ -71,14 +70,13 @@ class Mean(nn.Module):
         total = np.asarray(weight.sum(axis=1)).ravel()
         scale = np.divide(1.0, total, out=np.zeros(len(total)), where=total > 0)
         mean = csr_matrix(diags(scale) @ weight)
-        self.register_buffer("matrix", _tensor(mean), persistent=False)
-        self.register_buffer("transpose", _tensor(csr_matrix(mean.T)), persistent=False)
+        self.register_buffer("matrix", sparse_csr(mean), persistent=False)
+        self.register_buffer("transpose", sparse_csr(csr_matrix(mean.T)), persistent=False)
         self.register_buffer("reached", torch.from_numpy(total > 0), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Give [n, d] of x [m, d]; zero where a node has no neighbour."""
-        product: Tensor = _Product.apply(x, self.matrix, self.transpose)  # type: ignore[no-untyped-call]
-        return product
+        return sparse_product(x, self.matrix, self.transpose)
 
 
 class Peers(nn.Module):
@@ -112,28 +110,5 @@ def hop(data: HeteroData, to: Kind, reached: Tensor) -> Mean:
     return Mean(csr_matrix((np.ones(used.sum(), dtype=np.float32), (row[used], column[used])), shape=shape))
 
 
-class _Product(torch.autograd.Function):
-    """matrix @ x; its transpose is kept, as torch would make it again in every backward."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, matrix: Tensor, transpose: Tensor) -> Tensor:
-        ctx.transpose = transpose
-        return matrix @ x
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return ctx.transpose @ gradient, None, None
-
-
 def _edge_index(row: NDArray[Any], column: NDArray[Any]) -> Tensor:
     return torch.from_numpy(np.stack([row, column]).astype(np.int64))
-
-
-def _tensor(matrix: csr_matrix) -> Tensor:
-    matrix.sort_indices()
-    start, column = (torch.from_numpy(each.astype(np.int32)) for each in (matrix.indptr, matrix.indices))
-    value = torch.from_numpy(matrix.data.astype(np.float32))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
-        return torch.sparse_csr_tensor(start, column, value, matrix.shape, check_invariants=True)

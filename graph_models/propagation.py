@@ -1,4 +1,4 @@
-"""Linear propagation over the normalised user-item graph, averaged over layers (LightGCN, arXiv 2002.02126)."""
+"""Sparse products, and linear propagation averaged over layers (LightGCN, arXiv 2002.02126)."""
 
 from __future__ import annotations
 
@@ -38,3 +38,24 @@ def _mean(x: Tensor, adjacency: Tensor, layers: int) -> Tensor:
     for _ in range(layers):
         total = torch.addmm(x, adjacency, total)  # [N, d]
     return total / (layers + 1)
+
+
+def sparse_product(x: Tensor, matrix: Tensor, transpose: Tensor) -> Tensor:
+    """Matrix [M, N] times x [N, d], both sparse CSR; the transpose is given, as torch makes it anew in every backward.
+
+    A symmetric matrix is its own. Returns [M, d].
+    """
+    product: Tensor = _Product.apply(x, matrix, transpose)  # type: ignore[no-untyped-call]
+    return product
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, matrix: Tensor, transpose: Tensor) -> Tensor:
+        ctx.transpose = transpose
+        return matrix @ x
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.transpose @ gradient.contiguous(), None, None

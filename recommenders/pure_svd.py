@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from features.corpus import Corpus
 from features.table import FeatureSet
-from graph_models.backbones.base import Size
 from graph_models.backbones.lightgcn import spectral
 from graph_models.dataset import make_dataset
+from graph_models.options import Size
 from recommenders.base import InnerProduct
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from graph_models.adaptors.base import Adaptor
 from graph_models.experts import AttentionMixture, in_chunks
+from graph_models.options import Size
 
 
 class Gate(Adaptor):
@@ -21,7 +21,7 @@ class Gate(Adaptor):
 
     source: ClassVar[str] = "attention over sources, after HAN (Wang et al., WWW 2019, arXiv 1903.07293)"
 
-    def __init__(self, widths: tuple[int, ...], *, dim: Annotated[int, Field(gt=0)] = 128) -> None:
+    def __init__(self, widths: tuple[int, ...], *, dim: Size = 128) -> None:
         super().__init__(widths)
         self.dim = dim
         self.project = nn.ModuleList(nn.Linear(width, dim) for width in widths)

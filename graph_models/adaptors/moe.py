@@ -10,9 +10,8 @@ from torch import Tensor
 
 from graph_models.adaptors.base import Adaptor
 from graph_models.experts import HybridExperts, in_chunks
+from graph_models.options import Size
 from schemas.errors import DataError
-
-Size = Annotated[int, Field(gt=0)]
 
 
 class MixtureOfExperts(Adaptor):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from graph_models.adaptors.base import Adaptor
+from graph_models.options import Size
 
 
 class Whitening(Adaptor):
@@ -20,7 +20,7 @@ class Whitening(Adaptor):
 
     source: ClassVar[str] = "Hou et al., KDD 2022, arXiv 2206.05941"
 
-    def __init__(self, widths: tuple[int, ...], *, dim: Annotated[int, Field(gt=0)] = 128) -> None:
+    def __init__(self, widths: tuple[int, ...], *, dim: Size = 128) -> None:
         super().__init__(widths)
         self.dim = dim
         self.shift = nn.ParameterList(torch.zeros(width) for width in widths)

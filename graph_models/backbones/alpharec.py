@@ -8,8 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from graph_models.backbones.base import Backbone, Count, Size
+from graph_models.backbones.base import Backbone
 from graph_models.dataset import GraphDataset
+from graph_models.options import Count, Size
 from graph_models.propagation import layer_mean
 from graph_models.text import both_texts, fill_missing
 from graph_models.tower import text_tower

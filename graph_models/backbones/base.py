@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import Field
 from torch import Tensor, nn
 
 from graph_models.dataset import GraphDataset
 from graph_models.losses import unit_rows
-
-Count = Annotated[int, Field(ge=0)]
-Size = Annotated[int, Field(gt=0)]
 
 
 class Backbone(nn.Module, ABC):

@@ -10,8 +10,9 @@ from scipy.sparse import csr_matrix, diags
 from scipy.sparse.linalg import svds
 from torch import Tensor, nn
 
-from graph_models.backbones.base import Backbone, Count, Size
+from graph_models.backbones.base import Backbone
 from graph_models.dataset import GraphDataset
+from graph_models.options import Count, Size
 from graph_models.propagation import layer_mean
 
 STD = 0.1  # of the first embeddings, as in the paper's code

@@ -12,11 +12,11 @@ from pydantic import Field
 from torch import Tensor
 
 from features.quantiser import LARGEST, fit_residual_kmeans, usage
-from graph_models.backbones.base import Size
 from graph_models.dataset import GraphDataset
 from graph_models.experts import AttentionMixture, in_chunks
 from graph_models.factor_graph import Peers, Weight, factor_graph, hop
 from graph_models.objectives.base import Fusion
+from graph_models.options import Size
 from schemas.errors import DataError
 from schemas.records import Kind
 

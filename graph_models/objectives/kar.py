@@ -8,10 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from graph_models.backbones.base import Size
 from graph_models.dataset import GraphDataset
 from graph_models.experts import HybridExperts, in_chunks
 from graph_models.objectives.base import Fusion
+from graph_models.options import Size
 from graph_models.text import Text, both_texts
 
 GAIN = 0.1  # of the text's part of the joint layer when training starts

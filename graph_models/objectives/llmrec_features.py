@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-from graph_models.backbones.base import Size
 from graph_models.dataset import GraphDataset
 from graph_models.losses import unit_rows
 from graph_models.objectives.base import Objective
 from graph_models.objectives.rlmrec_gen import draw
+from graph_models.options import Size
+from graph_models.propagation import sparse_product
 from graph_models.sampler import Batch
 from graph_models.text import Text
 
@@ -124,8 +124,7 @@ class LLMRecFeatures(Objective):
         return _spread(vectors, source.rows, self.num_items)
 
     def _product(self, x: Tensor) -> Tensor:
-        product: Tensor = _Product.apply(x if self.root is None else x * self.root, self.adjacency)  # type: ignore[no-untyped-call]
-        return product
+        return sparse_product(x if self.root is None else x * self.root, self.adjacency, self.adjacency)
 
     def _to_restore(self, attribute: Tensor, masked: Tensor) -> list[tuple[Tensor, Tensor]]:
         blocks = torch.split(attribute, self.dim, dim=1)
@@ -152,20 +151,6 @@ class _Source(nn.Module):
         mean = present.sum(dim=0) / max(1, len(rows))
         for name, tensor in (("rows", rows), ("x", present), ("mean", mean)):
             self.register_buffer(name, tensor, persistent=False)
-
-
-class _Product(torch.autograd.Function):
-    """A x of a symmetric sparse A, so that backward is the same product; torch's own transposes, six times slower."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, adjacency: Tensor) -> Tensor:
-        ctx.adjacency = adjacency
-        return adjacency @ x
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return ctx.adjacency @ gradient.contiguous(), None
 
 
 def _sources(text: Text, widths: tuple[int, ...]) -> list[_Source]:

@@ -15,6 +15,7 @@ from features.table import EdgeTable
 from graph_models.dataset import GraphDataset
 from graph_models.objectives.base import Objective
 from graph_models.objectives.rlmrec_gen import Share
+from graph_models.options import Positive
 from graph_models.sampler import Batch
 from schemas.errors import DataError
 
@@ -42,7 +43,7 @@ class LLMRecTriplets(Objective):
         *,
         edges: str = "llmrec.edges",
         rate: Share = 0.1,
-        temperature: Annotated[float, Field(gt=0)] = 1.0,
+        temperature: Positive = 1.0,
         prune: Annotated[float, Field(ge=0, lt=1)] = 0.71,
         direction: Literal["drop_hardest", "keep_hardest"] = "drop_hardest",
         compat: Literal["none", "reference"] = "none",

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor
 
 from evaluation.ranking import entries
-from graph_models.backbones.base import Size
 from graph_models.dataset import GraphDataset
 from graph_models.objectives.base import Objective
 from graph_models.objectives.llmrec_triplets import proposed_edges
+from graph_models.options import Positive, Size
 from graph_models.sampler import Batch
 
 
@@ -42,7 +41,7 @@ class Once(Objective):
         edges: str = "once.generate",
         size: Size = 256,
         negatives: Size = 256,
-        temperature: Annotated[float, Field(gt=0)] = 0.2,
+        temperature: Positive = 0.2,
     ) -> None:
         super().__init__()
         del dim

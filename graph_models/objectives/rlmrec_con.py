@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from graph_models.backbones.base import Size
 from graph_models.dataset import GraphDataset
 from graph_models.losses import unit_rows
 from graph_models.objectives.base import Objective
+from graph_models.options import Positive, Size
 from graph_models.sampler import Batch
 from graph_models.text import Text, both_texts
 from graph_models.tower import text_tower
@@ -44,7 +43,7 @@ class RLMRecCon(Objective):
         graph: GraphDataset,
         dim: int,
         *,
-        temperature: Annotated[float, Field(gt=0)] = 0.2,
+        temperature: Positive = 0.2,
         negatives: Literal["in_batch", "reference", "all"] = "in_batch",
         anchors: Size = 1024,
     ) -> None:

@@ -8,11 +8,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from graph_models.backbones.base import Size
 from graph_models.dataset import GraphDataset
 from graph_models.losses import unit_rows
 from graph_models.objectives.base import Objective
 from graph_models.objectives.rlmrec_con import alignment
+from graph_models.options import Positive, Size
 from graph_models.sampler import Batch
 from graph_models.text import both_texts
 from graph_models.tower import text_tower
@@ -43,7 +43,7 @@ class RLMRecGen(Objective):
         dim: int,
         *,
         rate: Share = 0.1,
-        temperature: Annotated[float, Field(gt=0)] = 0.2,
+        temperature: Positive = 0.2,
         most: Size = 4096,
         compat: Literal["none", "reference"] = "none",
     ) -> None:
