@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -32,7 +32,7 @@ NOWHERE = Grounded("none", None, 0.0)
 
 def natural(title: str) -> str:
     """A title as people say it: 'Matrix, The (1999)' is 'The Matrix (1999)' (KAR, 3.2)."""
-    return _ARTICLE.sub(lambda found: f"{found[2].capitalize()} {found[1]}", title)
+    return _ARTICLE.sub(_in_front, title)
 
 
 def normalised(title: str) -> str:
@@ -40,11 +40,6 @@ def normalised(title: str) -> str:
     plain = unicodedata.normalize("NFKD", _SERIES_OR_YEAR.sub("", natural(title))).casefold()
     words = _SIGNS.sub(" ", "".join(letter for letter in plain if not unicodedata.combining(letter))).split()
     return " ".join(words[1:] if len(words) > 1 and words[0] in ("the", "a", "an") else words)
-
-
-def named_in(title: str, titles: Iterable[str]) -> bool:
-    """Whether a title is one of `titles`, allowing for how people and models write titles."""
-    return Titles(dict.fromkeys(titles, "")).ground(title).status != "none"
 
 
 @dataclass(frozen=True)
@@ -76,3 +71,8 @@ class Titles:
     @cached_property
     def _names(self) -> list[str]:
         return list(self._normalised)
+
+
+def _in_front(found: re.Match[str]) -> str:
+    article = found[2].capitalize()
+    return article + ("" if article.endswith("'") else " ") + found[1]

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import takewhile
+from typing import NamedTuple
 
 from schemas.records import Event, ProfileRow, Reject, Row, Subject
 
 Reader = Callable[[Sequence[Subject]], tuple[Iterable[Row], Iterable[Reject]]]
-UNREAD = ("not_asked", "missing", "nothing_to_ask")  # no answer came: what follows has to wait for it
+UNREAD = ("not_asked", "missing")  # no answer came: what follows has to wait for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,12 @@ def _marked(partitions: Sequence[Partition]) -> list[Partition]:
 
 
 class Cascade:
-    """Users' partitions in turn: the first of everybody, then the second with what was said of the first, and so on.
+    """Users' partitions in turn: the first of everybody, then the second with what was said before it, and so on.
 
-    Partitions that have a text already are not subjects. `read` gives what answers came to; a partition without one
-    holds up those that follow, unless `assumed` says what to show in its place (a plan). Memory grows with the users'
-    open partitions and one answer for each user.
+    Partitions that have a text already are not subjects. `read` gives what answers came to. A partition without an
+    answer holds up those that follow, unless `assumed` says what to show in its place (a plan); one that was answered
+    in vain, or that there is nothing to ask about, is passed over, and the text before it is carried on. Memory grows
+    with the users' open partitions and one answer for each user.
     """
 
     def __init__(
@@ -82,24 +83,20 @@ class Cascade:
         assumed: Mapping[str, str] | None = None,
     ) -> None:
         self._assumed = assumed
-        self.partitions: dict[str, list[Partition]] = {}
-        self._waiting: dict[str, tuple[Subject, list[Partition], Mapping[str, str]]] = {}
+        self._waiting: dict[str, tuple[Subject, Sequence[_Turn], Mapping[str, str]]] = {}
         for user in users:
-            known = {each.ids: each.texts for each in closed.get(user.id, ()) if each.texts}
-            parts, _ = cut(user.history, closed.get(user.id, ()), size)
-            told = list(takewhile(lambda part, known=known: part.ids in known, parts))  # type: ignore[misc]
-            if parts:
-                self.partitions[user.id] = parts
-            if len(told) < len(parts):
-                before = known[told[-1].ids] if told else {}
-                self._waiting[user.id] = (replace(user, history=()), parts[len(told) :], before)
+            old = closed.get(user.id, ())
+            parts, _ = cut(user.history, old, size)
+            turns = list(_turns(parts, {each.ids: each.texts for each in old if each.texts}))
+            if turns:
+                self._waiting[user.id] = replace(user, history=()), turns, turns[0].before or {}
 
     def waves(self, read: Reader) -> Iterator[list[Subject]]:
         """The subjects that can be asked about, until none is left; each wave is read after the caller has asked it."""
         while self._waiting:
             wave = [
-                replace(user, history=parts[0].events, reviews=(), part=parts[0].part, before=before)
-                for user, parts, before in self._waiting.values()
+                replace(user, history=turns[0].part.events, reviews=(), part=turns[0].part.part, before=before)
+                for user, turns, before in self._waiting.values()
             ]
             yield wave
             self._advance(*read(wave))
@@ -110,11 +107,27 @@ class Cascade:
             if isinstance(row, ProfileRow):
                 said.setdefault(row.id, {})[row.field] = row.text
         unread = {each.id for each in rejects if each.reason in UNREAD or ":" in each.reason}
-        waiting = {}
-        for id, (user, parts, _) in self._waiting.items():
-            if id in unread and self._assumed is None:
+        waiting: dict[str, tuple[Subject, Sequence[_Turn], Mapping[str, str]]] = {}
+        for id, (user, turns, shown) in self._waiting.items():
+            if len(turns) == 1 or (id in unread and self._assumed is None):
                 continue
-            before = said.get(id) or (self._assumed if id in unread else None) or {}
-            if len(parts) > 1:
-                waiting[id] = (user, parts[1:], before)
+            told = (self._assumed if id in unread else said.get(id)) or shown
+            before = turns[1].before
+            waiting[id] = user, turns[1:], told if before is None else before
         self._waiting = waiting
+
+
+class _Turn(NamedTuple):
+    part: Partition
+    before: Mapping[str, str] | None  # the text before it; None where that is what comes of the turn before
+
+
+def _turns(parts: Iterable[Partition], known: Mapping[tuple[str, ...], Mapping[str, str]]) -> Iterator[_Turn]:
+    """The partitions without a text."""
+    before: Mapping[str, str] | None = {}
+    for part in parts:
+        if part.ids in known:
+            before = known[part.ids]
+        else:
+            yield _Turn(part, before)
+            before = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from features.recipes import RECIPES, check_recipes
-from features.recipes.llmrec_edges import LlmrecEdges
+from features.recipes.choosing import Choosing
 from language_models.prices import check_prices
 from recommenders import check_model
 from recommenders.candidates import check_base
@@ -19,7 +19,7 @@ def check_run(run: Run) -> None:
         for llm in (run.llm, *(run.llm_of(recipe.name) for recipe in run.recipes)):
             check_prices(llm)
         for recipe in recipes:
-            if isinstance(recipe, LlmrecEdges):
+            if isinstance(recipe, Choosing):
                 check_base(recipe.base, f"recipes.{recipe.name}.options.base")
     except ConfigError as error:
         raise ConfigError(f"{run.file}: {error}") from None

@@ -16,7 +16,7 @@ from features.generation import Generation, in_shard, questions, read_all
 from features.partitions import Cascade, Closed
 from features.recipes import make_recipes
 from features.recipes.base import Recipe
-from features.recipes.llmrec_edges import LlmrecEdges
+from features.recipes.choosing import Choosing
 from features.stand_ins import prose
 from language_models.answering import answer_all
 from language_models.batch import answer_batches
@@ -61,7 +61,7 @@ class Desk:
     def about(self, recipe: Recipe, texts: Mapping[str, str]) -> Iterator[Subject]:
         """The recipe's subjects, showing the texts (by id of the other side) of the recipes that it needs."""
         subjects = self.corpus.train.subjects(recipe.kind, texts)
-        if isinstance(recipe, LlmrecEdges):
+        if isinstance(recipe, Choosing):
             subjects = self._with_candidates(recipe, subjects)
         return (subject for subject in subjects if recipe.concerns(subject))
 
@@ -157,7 +157,7 @@ class Desk:
         told = zip(read.rejects, final, strict=True)
         return read.rows, [reject if done else replace(reject, reason="not_asked") for reject, done in told]
 
-    def _with_candidates(self, recipe: LlmrecEdges, users: Iterable[Subject]) -> Iterator[Subject]:
+    def _with_candidates(self, recipe: Choosing, users: Iterable[Subject]) -> Iterator[Subject]:
         """The users with what the base model ranks first for them; it is fitted once."""
         wanted = recipe.base, recipe.candidates
         if wanted not in self._offered:

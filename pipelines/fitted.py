@@ -8,11 +8,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from evaluation.judge import examine
 from evaluation.protocol import Exam
 from features.corpus import Corpus
+from features.recipes import can_write
 from features.reduce import pca
 from features.table import (
     EdgeTable,
@@ -181,10 +183,18 @@ def _aligned(night: Night, corpus: Corpus, kind: Kind, source: str) -> FeatureTa
     name = source_name(night, source)
     embeddings = night.store.read("embeddings", ds=night.ds, columns=["kind", "id", "source", "vector"])
     rows = embeddings.filter((pl.col("kind") == kind) & (pl.col("source") == name))
+    if rows.is_empty() and can_write(source):
+        return _nothing(embeddings, corpus, kind, name)
     if rows.is_empty():
         known = set(embeddings["source"].unique())
         raise ConfigError(unknown_name(f"{night.run.file}: features.{kind}", name, known))
     return align(rows, corpus.ids(kind), kind, name)
+
+
+def _nothing(embeddings: pl.DataFrame, corpus: Corpus, kind: Kind, name: str) -> FeatureTable:
+    """A source that nobody has a text of tonight, as wide as the others."""
+    dim, rows = int(embeddings["vector"].list.len().max() or 1), len(corpus.ids(kind))  # type: ignore[arg-type]
+    return FeatureTable(kind, np.zeros((rows, dim), dtype=np.float32), np.zeros(rows, dtype=bool), name)
 
 
 def source_name(night: Night, source: str) -> str:

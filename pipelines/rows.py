@@ -11,7 +11,7 @@ import polars as pl
 from features.corpus import Corpus
 from features.generation import Generation
 from features.grounding import Titles
-from features.partitions import cut
+from features.partitions import Partition, cut
 from features.recipes.base import Recipe, best_title
 from pipelines.desk import Desk
 from schemas.records import EdgeRow, GeneratedRow, ProfileRow, Row, sha256
@@ -43,34 +43,38 @@ def partition_rows(desk: Desk, recipe: Recipe, read: Read) -> pl.DataFrame:
         said.setdefault((row.id, row.part), {})[row.field] = row.text
     keys = {(line.id, line.part): line.key for line in read[recipe.name].lineage}
     before = {(row["user_id"], tuple(row["item_ids"])): row for row in desk.published_partitions(recipe).to_dicts()}
+    about = {
+        "recipe": recipe.name,
+        "version": recipe.version,
+        "model": desk.engines[recipe.name].model,
+        "split_id": desk.corpus.split_id,
+    }
     closed, rows = desk.closed(recipe), list[dict[str, Any]]()
     for user in desk.about(recipe, {}):
         parts = cut(user.history, closed.get(user.id, ()), recipe.max_items)[0]
-        come = [part.part for part in parts if (user.id, part.part) in keys or before.get((user.id, part.ids))]
+        come = [part.part for part in parts if (user.id, part.part) in keys or (user.id, part.ids) in before]
         for part in parts[: max(come, default=0)]:  # what follows waits for an answer
             place, old = (user.id, part.part), before.get((user.id, part.ids))
             if old is not None and old["texts"]:
                 rows.append({**old, "split_id": desk.corpus.split_id})
-                continue
-            texts, times = said.get(place, {}), [event.time for event in part.events if event.time is not None]
-            rows.append(
-                {
-                    "user_id": user.id,
-                    "recipe": recipe.name,
-                    "version": recipe.version,
-                    "part": part.part,
-                    "item_ids": list(part.ids),
-                    "start_time": min(times, default=None),
-                    "end_time": max(times, default=None),
-                    "late": part.late,
-                    "fields": list(texts),
-                    "texts": list(texts.values()),
-                    "key": keys.get(place, ""),  # none where there was nothing to ask
-                    "model": desk.engines[recipe.name].model,
-                    "split_id": desk.corpus.split_id,
-                }
-            )
+            else:  # without a key there was nothing to ask
+                rows.append({**about, **_partition_row(user.id, part, said.get(place, {}), keys.get(place, ""))})
     return pl.DataFrame(rows, schema=dict(TABLES["partitions"].columns))
+
+
+def _partition_row(user: str, part: Partition, texts: Mapping[str, str], key: str) -> dict[str, Any]:
+    times = [event.time for event in part.events if event.time is not None]
+    return {
+        "user_id": user,
+        "part": part.part,
+        "item_ids": list(part.ids),
+        "start_time": min(times, default=None),
+        "end_time": max(times, default=None),
+        "late": part.late,
+        "fields": list(texts),
+        "texts": list(texts.values()),
+        "key": key,
+    }
 
 
 def generated_rows(desk: Desk, read: Read) -> pl.DataFrame:
@@ -134,7 +138,7 @@ def asked_rows(recipes: Iterable[Recipe], read: Read) -> pl.DataFrame:
 
 def with_brief(profiles: pl.DataFrame, recipes: Iterable[Recipe]) -> pl.DataFrame:
     """The profiles, and whether each text is a name and no prose (`brief`)."""
-    names = [f"{recipe.name}/{field}" for recipe in recipes for field in recipe.brief]
+    names = [f"{recipe.name}/{field}" for recipe in recipes for field in recipe.names()]
     return profiles.with_columns(brief=pl.concat_str("recipe", pl.lit("/"), "field").is_in(names))
 
 

@@ -61,6 +61,12 @@ def make_recipe(name: str, options: Mapping[str, object] | None = None) -> Recip
         raise ConfigError(f"{where}: {first['msg']}, found {first['input']!r}") from None
 
 
+def can_write(source: str) -> bool:
+    """Whether a recipe can write such a field (`recipe/field`), even if it has written none tonight."""
+    recipe, _, field = source.partition("/")
+    return recipe in RECIPES and field in (RECIPES[recipe].writes or RECIPES[recipe].answer.model_fields)
+
+
 def make_recipes(configs: Sequence[run.Recipe], corpus: Corpus, redacted: bool = False) -> list[Recipe]:
     """The recipes of a run file in order, each showing all text columns of its table unless it names some.
 
@@ -79,7 +85,7 @@ def check_recipes(configs: Sequence[run.Recipe]) -> list[Recipe]:
     recipes: list[Recipe] = []
     for config in configs:
         recipe = replace(make_recipe(config.name, config.options), prompt=_instruction(config))
-        recipe.instruction()
+        _check_instruction(recipe, config)
         _check_order(recipe, [before.name for before in recipes])
         recipes.append(recipe)
     return recipes
@@ -96,6 +102,13 @@ def _instruction(config: run.Recipe) -> str:
     if not text:
         raise ConfigError(f"recipes.{config.name}.prompt: {config.prompt}: expected an instruction, found nothing")
     return text
+
+
+def _check_instruction(recipe: Recipe, config: run.Recipe) -> None:
+    try:
+        recipe.instruction()
+    except ConfigError as error:
+        raise ConfigError(f"{error} ({config.prompt})") from None
 
 
 def _check_order(recipe: Recipe, before: Sequence[str]) -> None:

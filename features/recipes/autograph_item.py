@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
 from pydantic import BaseModel
@@ -18,6 +19,7 @@ class Answer(BaseModel):
     knowledge: Text
 
 
+@dataclass(frozen=True)
 class AutographItem(Recipe):
     """Shows an item's attributes and asks for what is behind them."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from heapq import nsmallest
 from string import Template
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field
 
@@ -65,9 +65,8 @@ class Recipe(ABC):
     needs: ClassVar[tuple[str, ...]] = ()  # recipes whose texts this one shows
     words: ClassVar[Mapping[str, int]] = {}  # word limit per text field of the answer
     writes: ClassVar[tuple[str, ...]] = ()  # fields of its profiles, the main one first; default: those of the answer
-    brief: ClassVar[tuple[str, ...]] = ()  # fields that are names and no prose: they may be short, and shared by many
+    brief: ClassVar[tuple[str, ...]] = ()  # fields that are names and no prose: the gate lets them be short and shared
     gives_edges: ClassVar[bool] = False  # whether its answers become rows of llm_edges
-    needs_candidates: ClassVar[bool] = False  # whether a subject carries candidates of a base model
     partitioned: ClassVar[bool] = False  # whether a user is asked about once per closed partition of `max_items` events
 
     noun: str = "item"
@@ -86,6 +85,11 @@ class Recipe(ABC):
     def main_field(cls) -> str:
         """The field of its profiles that recipes which need this one show."""
         return (cls.writes or tuple(cls.answer.model_fields))[0]
+
+    def names(self) -> set[str]:
+        """Fields of its profiles that are no prose: those of `brief`, and those that are one of an enum."""
+        fields = answer_schema(self.answer_model).get("properties", {})
+        return {*self.brief, *(name for name, schema in fields.items() if "enum" in schema)}
 
     @property
     def answer_model(self) -> type[BaseModel]:
@@ -134,10 +138,13 @@ class Recipe(ABC):
         data = self.data(subject)
         if data.empty and not self.ask_without_facts:
             raise AnswerError("nothing_to_ask", f"{subject.kind} {subject.id}: no text and no history")
-        schema = answer_schema(self.answer_model)
-        about = (self.name, self.version, subject.kind, subject.id)
-        prompt = Prompt(*about, self.instruction(), data.text, schema, data.source_ids, part=subject.part)
+        prompt = self._prompt(subject, data)
         return prompt if self._fits(prompt) else self._shorter(subject).ask(subject)
+
+    def fitted(self, subject: Subject) -> Self:
+        """The recipe as the subject was asked with: its values and items as short as the budget wants them."""
+        fits = self._fits(self._prompt(subject, self.data(subject)))
+        return self if fits else self._shorter(subject).fitted(subject)
 
     def read(self, subject: Subject, answer: str, key: str) -> Sequence[Row]:
         """One row per text field of the answer. Raises AnswerError (see `reading`) where a required field is unusable.
@@ -204,11 +211,16 @@ class Recipe(ABC):
         distinct = list({event.id: event for event in subject.history}.values())
         return distinct[-self.max_items :] if self.history == "newest" else distinct[: self.max_items]
 
+    def _prompt(self, subject: Subject, data: Data) -> Prompt:
+        schema = answer_schema(self.answer_model)
+        about = (self.name, self.version, subject.kind, subject.id)
+        return Prompt(*about, self.instruction(), data.text, schema, data.source_ids, part=subject.part)
+
     def _fits(self, prompt: Prompt) -> bool:
         """A token is at least a byte, so most prompts need no counting."""
         return len(prompt.user.encode()) <= self.max_tokens // 2 or prompt_tokens(prompt) <= self.max_tokens
 
-    def _shorter(self, subject: Subject) -> Recipe:
+    def _shorter(self, subject: Subject) -> Self:
         if self.max_characters > FEWEST_CHARACTERS:
             return replace(self, max_characters=max(FEWEST_CHARACTERS, self.max_characters * 2 // 3))
         if max(self.max_items, self.max_reviews) > 1:

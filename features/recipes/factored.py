@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, create_model
 
 from features.factors import Domain, factors_of
 from features.recipes.base import Recipe
-from features.recipes.reading import Text, read_text
+from features.recipes.reading import Text, is_nothing, read_text
 from schemas.records import ProfileRow, Subject
 
 SUMMARY_WORDS, FACTOR_WORDS = 100, 40
@@ -53,15 +53,15 @@ class Factored(Recipe, ABC):
     def placeholders(self) -> dict[str, str]:
         return {**super().placeholders(), "factors": ", ".join(self.known())}
 
-    def of_list(self, factor: Factor) -> bool:
-        """Whether a factor of an answer is one of those asked for."""
-        return factor.name.strip().lower() in {name.lower() for name in self.known()}
+    def of_list(self, factor: Factor, text: str) -> bool:
+        """Whether a factor of an answer is one of those asked for, and its text says something."""
+        return factor.name.strip().lower() in {name.lower() for name in self.known()} and not is_nothing(text)
 
     def knowledge(self, subject: Subject, factors: Mapping[str, str], summary: str, key: str) -> list[ProfileRow]:
         """The rows of an answer: its factors and summary as one text, which is what KAR encodes, and the summary."""
         summary = read_text("summary", summary, SUMMARY_WORDS)
         limit = FACTOR_WORDS * len(factors) + SUMMARY_WORDS
-        named = "; ".join(f"{name.strip()}: {text.strip()}" for name, text in factors.items())
+        named = "; ".join(f"{name.strip()}: {text.strip().rstrip('.')}" for name, text in factors.items())
         whole = f"{named}. {summary}" if factors else summary
         return self.profile(subject, {"knowledge": read_text("factors", whole, limit), "summary": summary}, key)
 

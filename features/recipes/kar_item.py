@@ -57,5 +57,5 @@ Requirements:
 
     def read(self, subject: Subject, answer: str, key: str) -> Sequence[Row]:
         parsed = parse(answer, Answer)
-        known = {each.name: each.value for each in parsed.factors if each.known and self.of_list(each)}
+        known = {each.name: each.value for each in parsed.factors if each.known and self.of_list(each, each.value)}
         return self.knowledge(subject, known, parsed.summary, key)

@@ -74,10 +74,15 @@ what you know of the {self.noun}s), "evidence" (at most {MOST_EVIDENCE} titles, 
 
     def read(self, subject: Subject, answer: str, key: str) -> Sequence[Row]:
         parsed = parse(answer, Answer)
-        titles = Titles({self.item(event)["title"]: event.id for event in self.chosen(subject)})
-        known = [factor for factor in parsed.factors if self.of_list(factor)]
+        titles = self.fitted(subject).titles(subject)
+        known = [factor for factor in parsed.factors if self.of_list(factor, factor.preference)]
         proved = {each.name: each.preference for each in known if any(titles.ground(it).id for it in each.evidence)}
         if not proved:
             found = f"{len(parsed.factors)} factors, {len(known)} of the list, none with a title of the history"
             raise AnswerError("invented" if known else "no_factor", found)
         return self.knowledge(subject, proved, parsed.summary, key)
+
+    def titles(self, subject: Subject) -> Titles:
+        """The titles of the history as the prompt shows them."""
+        shown = ((self.item(event)["title"], event.id) for event in self.chosen(subject))
+        return Titles({title: id for title, id in shown if title != NOTHING})

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from string import ascii_uppercase
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
-from features.recipes.base import DATA_IS_DATA, JSON_ONLY, Data, Positive, Recipe, is_empty, section
+from features.recipes.base import DATA_IS_DATA, JSON_ONLY, Data, Positive, is_empty, section
+from features.recipes.choosing import Choosing
 from features.recipes.reading import parse
 from schemas.errors import AnswerError
-from schemas.records import EdgeRow, Event, Kind, Row, Subject
+from schemas.records import EdgeRow, Kind, Row, Subject
 
 Letter = Literal["A", "B", "C", "D", "E", "F", "G", "H", "I", "J"]
 
@@ -25,11 +25,8 @@ class Answer(BaseModel):
 
 
 @dataclass(frozen=True)
-class LlmrecEdges(Recipe):
-    """Shows a user's history and `candidates` items that `base` ranks first for him, in no telling order.
-
-    `base` is a recommender that is fitted on train alone; train items are no candidates.
-    """
+class LlmrecEdges(Choosing):
+    """Shows a user's history and candidates; two distinct ones of them come back, or the answer is a reject."""
 
     name: ClassVar[str] = "llmrec.edges"
     version: ClassVar[str] = "1"
@@ -40,11 +37,8 @@ class LlmrecEdges(Recipe):
     tokens: ClassVar[tuple[int, int]] = (940, 12)
     answer: ClassVar[type[BaseModel]] = Answer
     gives_edges: ClassVar[bool] = True
-    needs_candidates: ClassVar[bool] = True
 
     max_items: Positive = 20
-    base: str = "pure_svd"
-    candidates: Annotated[int, Field(ge=2, le=10)] = 10
 
     def system(self) -> str:
         return f"""\
@@ -72,9 +66,3 @@ Requirements:
             raise AnswerError("one_candidate", f"expected two candidates, found {parsed.liked} twice")
         labels = {parsed.liked: 1, parsed.disliked: -1}
         return [EdgeRow(subject.id, offered[each].id, label, 1.0, self.name, key) for each, label in labels.items()]
-
-    def offered(self, subject: Subject) -> dict[str, Event]:
-        """The candidates by letter, in the order of their ids, which says nothing about them."""
-        known = {event.id for event in subject.history}
-        fresh = [event for event in subject.candidates if event.id not in known][: self.candidates]
-        return dict(zip(ascii_uppercase, sorted(fresh, key=lambda event: event.id), strict=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, Field
@@ -22,6 +23,7 @@ class Answer(BaseModel):
     language: Value = NOTHING
 
 
+@dataclass(frozen=True)
 class LlmrecItemAttributes(Recipe):
     """Shows an item's attributes; a value that the model does not know leaves no row."""
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from features.recipes.base import DATA_IS_DATA, JSON_ONLY, Data, Positive, Recipe
-from features.recipes.reading import NOTHING, Text, clean, parse
+from features.recipes.reading import NOTHING, Text, clean, is_nothing, parse
 from language_models.repair import objects
 from schemas.errors import AnswerError
 from schemas.records import GeneratedRow, Kind, Row, Subject
@@ -68,14 +68,21 @@ list) and "description" (one sentence)."""
     def read(self, subject: Subject, answer: str, key: str) -> Sequence[Row]:
         """Reads several answers that stand one below the other too, and those that are a single item."""
         found = _items(answer)
-        named = {clean(item.title): clean(item.description) for item in reversed(found)}  # the first of a title stays
-        titles = [title for title in dict.fromkeys(clean(item.title) for item in found) if title not in ("", NOTHING)]
+        told = {clean(item.title): item.description for item in reversed(found)}  # the first of a title stays
+        titles = [title for title in dict.fromkeys(clean(item.title) for item in found) if not is_nothing(title)]
         if not titles:
             raise AnswerError("none", "items: no title")
-        rows = enumerate(titles, start=1)
-        return [GeneratedRow(subject.id, self.name, rank, title, named[title], key) for rank, title in rows]
+        texts = ["" if is_nothing(told[title]) else clean(told[title]) for title in titles]
+        rows = enumerate(zip(titles, texts, strict=True), start=1)
+        return [GeneratedRow(subject.id, self.name, rank, title, text, key) for rank, (title, text) in rows]
 
 
 def _items(answer: str) -> list[Generated]:
-    single = [value for value in objects(answer) if isinstance(value, dict) and "title" in value]
-    return [Generated.model_validate(value) for value in single] if single else parse(answer, Answer).items
+    """The items of every object that can be read; raises AnswerError as `parse` does where there is none."""
+    found: list[Generated] = []
+    for value in objects(answer):
+        try:
+            found += Answer.model_validate({"items": [value]} if "title" in value else value).items
+        except ValidationError:
+            continue
+    return found or parse(answer, Answer).items

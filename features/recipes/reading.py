@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from language_models.repair import objects
 from schemas.errors import AnswerError
+from schemas.records import JSON
 
 NOTHING = "None"  # how a recipe lets a model say that it cannot answer, and how a prompt says that a value is missing
 REJECT_MARGIN = 2  # an answer slightly over its word limit is kept, one over twice the limit is not
@@ -86,15 +89,39 @@ def parse(answer: str, model: type[A]) -> A:
     if not answer.strip():
         raise AnswerError("empty", "expected a JSON object, found no text")
     wrong: ValidationError | None = None
+    schema = _schema(model)
     for found in objects(answer):
         try:
-            return model.model_validate(found)
+            return model.model_validate(_spelled(found, schema, schema.get("$defs", {})))
         except ValidationError as error:
             wrong = wrong or error
     if wrong is None:
         raise AnswerError("no_json", f"expected a JSON object, found {answer[:80]!r}")
     first = wrong.errors()[0]
     raise AnswerError("schema", f"{'.'.join(map(str, first['loc'])) or 'answer'}: {first['msg']}")
+
+
+def is_nothing(text: str) -> bool:
+    """Whether a value says nothing, or that it cannot be told."""
+    return clean(text).strip(" .\"'").lower() in ("", NOTHING.lower())
+
+
+def _spelled(value: JSON, schema: Mapping[str, JSON], defs: Mapping[str, JSON]) -> JSON:
+    """The value with the choices of an enum spelled as the schema spells them: models write High for high."""
+    schema = defs[schema["$ref"].rsplit("/", 1)[-1]] if "$ref" in schema else schema
+    if isinstance(value, dict):
+        inner = schema.get("properties", {})
+        return {name: _spelled(each, inner.get(name, {}), defs) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_spelled(each, schema.get("items", {}), defs) for each in value]
+    said = NOTHING if value is None else value
+    options = [option for option in schema.get("enum", ()) if isinstance(said, str) and isinstance(option, str)]
+    return next((option for option in options if option.lower() == str(said).strip().lower()), value)
+
+
+@cache
+def _schema(model: type[BaseModel]) -> Mapping[str, JSON]:
+    return model.model_json_schema()
 
 
 def read_text(field: str, text: str, words: int | None) -> str:
@@ -105,7 +132,7 @@ def read_text(field: str, text: str, words: int | None) -> str:
     line = clean(text)
     if not line:
         raise AnswerError("empty", f"{field} is empty")
-    if line.strip(" .\"'").lower() == NOTHING.lower():
+    if is_nothing(line):
         raise AnswerError("none", f"{field} is None")
     count = len(line.split())
     if words is not None and count > REJECT_MARGIN * words:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
 from pydantic import BaseModel
@@ -19,6 +20,7 @@ class Answer(BaseModel):
     reasoning: Text = ""
 
 
+@dataclass(frozen=True)
 class RlmrecItem(Recipe):
     """Shows an item's attributes and, where there are any, up to `max_reviews` reviews from train."""
 

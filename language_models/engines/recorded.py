@@ -35,8 +35,8 @@ class RecordedEngine:
             raise ConfigError("llm.answers: missing; engine recorded reads an answers.parquet, name it in the run file")
         self._file = Path(llm.answers)
         table = _read(self._file)
-        models = table["model"].unique().sort().to_list()
-        if llm.model == DEFAULT_MODEL and (table["field"] == WHOLE).all():
+        models = table["model"].drop_nulls().unique().sort().to_list()
+        if llm.model == DEFAULT_MODEL and models and (table["field"] == WHOLE).all():
             self.model, chosen = "+".join(models), _merged(table)
         else:
             self.model = _choose_model(self._file, models, llm.model)
@@ -78,7 +78,7 @@ def _read(file: Path) -> pl.DataFrame:
         raise DataError(f"{file}: no such file of recorded answers; correct llm.answers in the run file") from None
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{file}: expected a Parquet file of recorded answers: {error}") from None
-    table = _by_field(table) if "raw" in table.columns else table
+    table = _by_field(table) if "raw" in table.columns and "field" not in table.columns else table
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
         raise DataError(f"{file}: expected columns {', '.join(COLUMNS)}; {', '.join(missing)} missing")
@@ -87,12 +87,12 @@ def _read(file: Path) -> pl.DataFrame:
 
 def _by_field(table: pl.DataFrame) -> pl.DataFrame:
     """Answers as they came in the columns of the others, as far as there are such columns."""
-    own = next((kind for kind in ("user", "item") if f"{kind}_id" in table.columns), None)
-    named = {"version": "model"} if "version" in table.columns and "model" not in table.columns else {}
-    table = table.rename({**named, "raw": "text", **({f"{own}_id": "id"} if own else {})})
-    known = {"field": pl.lit(WHOLE), **({"kind": pl.lit(own)} if own else {})}
-    known |= {} if "model" in table.columns else {"model": pl.lit("recorded")}
-    return table.with_columns(**known)
+    own = next((kind for kind in ("user", "item") if f"{kind}_id" in table.columns and "id" not in table.columns), None)
+    version = next((name for name in ("model", "version") if name in table.columns), None)
+    columns = {"field": pl.lit(WHOLE), "text": pl.col("raw")}
+    columns |= {"kind": pl.lit(own), "id": pl.col(f"{own}_id")} if own else {}
+    columns["model"] = pl.lit("recorded") if version is None else pl.col(version).cast(pl.String).fill_null("recorded")
+    return table.with_columns(**columns)
 
 
 def _merged(table: pl.DataFrame) -> pl.DataFrame:
@@ -117,6 +117,7 @@ def _by_subject(file: Path, table: pl.DataFrame) -> dict[tuple[str, str], dict[s
     for kind, id, field, text in table.select(COLUMNS[:4]).drop_nulls().iter_rows():
         fields = answers.setdefault((kind, id), {})
         if field in fields:
-            raise DataError(f"{file}: {kind} {id}: expected one text for {field}, found several")
+            about = field or "a version"
+            raise DataError(f"{file}: {kind} {id}: expected one text for {about}, found several")
         fields[field] = text
     return answers

@@ -112,8 +112,9 @@ def _gated_tables(desk: Desk, read: dict[str, Generation]) -> dict[str, pl.DataF
     if not all(recipe.gives_edges for recipe in desk.recipes):
         tables["profiles"] = rows.profile_rows(desk, read)
         asked = rows.asked_rows(desk.recipes, read)
-        judged = against_asked(rows.with_brief(tables["profiles"], desk.recipes), asked)
-        _gate(desk.night, profile_suite(gates), judged)
+        if asked.height or tables["profiles"].height:
+            judged = against_asked(rows.with_brief(tables["profiles"], desk.recipes), asked)
+            _gate(desk.night, profile_suite(gates), judged)
     if any(recipe.gives_edges for recipe in desk.recipes):
         generated = rows.generated_rows(desk, read)
         tables["generated_items"] = generated
@@ -170,5 +171,5 @@ def _recipe_counts(recipe: Recipe, read: Generation, asked: Counts, desk: Desk) 
         "reasons": read.reasons,
         "profiles": len(answered),
         "edges": sum(isinstance(row, EdgeRow) for row in read.rows),
-        "coverage": len(answered) / subjects if subjects else 0.0,
+        "coverage": len(answered) / subjects if subjects else 1.0,  # of nobody nothing is missing
     }

@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.gates import check_table
+from features.recipes import can_write
 from features.store import TableStore
 from language_models.encoders import make_encoder
 from language_models.protocols import Encoded
@@ -107,7 +108,7 @@ def _profile_texts(night: Night, source: TextSource) -> pl.DataFrame:
     recipe, field = source.source.split("/", 1)
     profiles = night.read("profiles").filter(pl.col("kind") == source.kind)
     rows = profiles.filter((pl.col("recipe") == recipe) & (pl.col("field") == field))
-    if rows.is_empty():
+    if rows.is_empty() and not can_write(source.source):
         there = {f"{r}/{f}" for r, f in profiles.select("recipe", "field").unique().rows()}
         raise ConfigError(unknown_name(f"{night.run.file}: features.{source.kind}", source.source, there))
     return rows.select("id", "text")

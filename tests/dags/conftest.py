@@ -13,7 +13,7 @@ import pytest
 from features.store import DeltaStore
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# The sample, with two of its models, trained for an epoch or two.
+# The sample, with a few models trained for an epoch or two, and recipes of every kind of answer.
 RUN = """
 name = "sample"
 lake = "{lake}"
@@ -29,6 +29,12 @@ options = {{ noun = "book" }}
 [[recipes]]
 name = "rlmrec.user"
 options = {{ noun = "book" }}
+[[recipes]]
+name = "llmrec.edges"
+options = {{ noun = "book" }}
+[[recipes]]
+name = "liber.partition"
+options = {{ noun = "book" }}
 [training]
 max_epochs = 2
 evaluate_every = 1
@@ -37,6 +43,11 @@ bootstrap = 50
 [[models]]
 name = "lightgcn"
 backbone = {{ name = "lightgcn", options = {{ dim = 8 }} }}
+[[models]]
+name = "llmrec"
+backbone = {{ name = "lightgcn", options = {{ dim = 8 }} }}
+objectives = [{{ name = "llmrec_triplets", weight = 0.1 }}]
+features = {{ edges = ["llmrec.edges"] }}
 [[models]]
 name = "text_match"
 recommender = "text_match"

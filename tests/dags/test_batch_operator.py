@@ -196,7 +196,7 @@ def test_a_trigger_never_blocks_the_loop_that_it_shares(airflow, run_file, sim):
     from pipelines.deferred import BatchTrigger
 
     sim.change({"batch_delay_s": 1.5, "poll_error": 0.5})
-    values = {"file": str(run_file), "progress": submit(run_file)}
+    values = {"file": str(run_file), "recipe": RECIPE, "progress": submit(run_file)}
 
     async def ticking():
         waiting, ticks = asyncio.create_task(anext(BatchTrigger(**values).run())), 0

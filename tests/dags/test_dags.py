@@ -88,7 +88,11 @@ def test_the_tasks_follow_each_other(airflow) -> None:
         "rlmrec_item.ask": ["rlmrec_item.plan_shards"],
         "rlmrec_user.plan_shards": ["rlmrec_item.ask"],
         "rlmrec_user.ask": ["rlmrec_user.plan_shards"],
-        "publish": ["rlmrec_user.ask"],
+        "llmrec_edges.plan_shards": ["rlmrec_user.ask"],
+        "llmrec_edges.ask": ["llmrec_edges.plan_shards"],
+        "liber_partition.plan_shards": ["llmrec_edges.ask"],
+        "liber_partition.ask": ["liber_partition.plan_shards"],
+        "publish": ["liber_partition.ask"],
     }
     assert upstream["embeddings"] == {"encode": [], "materialize": ["encode"]}
     assert upstream["training"] == {
@@ -117,7 +121,9 @@ def test_a_night_runs_from_source_to_report(airflow) -> None:
     assert airflow.rows(queued) == [("loregraph_sample_embeddings", NIGHT)]
     assert set(airflow.store.names()) >= {"users", "items", "interactions", "splits", "prompts", "profiles", "rejects"}
     assert airflow.store.partitions("profiles") == [NIGHT]
-    assert set(airflow.store.read("profiles", NIGHT)["recipe"]) == {"rlmrec.item", "rlmrec.user"}
+    assert set(airflow.store.read("profiles", NIGHT)["recipe"]) == {"rlmrec.item", "rlmrec.user", "liber.partition"}
+    assert set(airflow.store.read("llm_edges", NIGHT)["recipe"]) == {"llmrec.edges"}
+    assert airflow.store.read("partitions", NIGHT)["part"].max() > 2, "one after the other, in either shard"
 
     assert airflow.run("embeddings", run_conf={"ds": NIGHT}, logical_date=None) == "success"
     assert airflow.store.partitions("embeddings") == [NIGHT]
@@ -125,7 +131,7 @@ def test_a_night_runs_from_source_to_report(airflow) -> None:
 
     assert airflow.run("training", logical_date=RUN_AT) == "success"
     labels = "select rendered_map_index from task_instance where task_id = 'train' order by map_index"
-    assert [label for (label,) in airflow.rows(labels)] == ["lightgcn, seed 1", "text_match, seed 1"]
+    assert [label for (label,) in airflow.rows(labels)] == ["lightgcn, seed 1", "llmrec, seed 1", "text_match, seed 1"]
     assert airflow.store.partitions("recommendations") == [NIGHT]
     assert list(airflow.lake.rglob("report.html"))
 
@@ -138,7 +144,7 @@ def test_the_same_night_again_asks_nothing_and_changes_no_table(airflow) -> None
         "and x.dag_run_id = (select max(id) from dag_run where dag_id = 'loregraph_sample_profiles')"
     )
     counts = [json.loads(value) if isinstance(value, str) else value for (value,) in airflow.rows(asked)]
-    assert len(counts) == 4  # two recipes in two shards
+    assert len(counts) == 8  # four recipes in two shards
     assert sum(count["asked"] for count in counts) == 0
     assert sum(count["cached"] for count in counts) > 0
     assert {name: airflow.store.version(name) for name in airflow.store.names()} == before
@@ -176,5 +182,5 @@ print([type(task).__name__ for task in tasks], sorted(tasks[0].upstream_task_ids
     path = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "dags")])
     settings = {**os.environ, "LOREGRAPH_RUN": str(tmp_path / "run.toml"), "PYTHONPATH": path}
     done = subprocess.run([sys.executable, "-c", code], env=settings, capture_output=True, text=True, check=True)
-    expected = "['AskBatchOperator', 'AskBatchOperator'] ['rlmrec_item.plan_shards'] ['publish']"
+    expected = "['AskBatchOperator', 'AskBatchOperator'] ['rlmrec_item.plan_shards'] ['llmrec_edges.plan_shards']"
     assert done.stdout.splitlines()[-1] == expected

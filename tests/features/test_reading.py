@@ -2,6 +2,7 @@
 
 import json
 import time
+from typing import Literal
 
 import pytest
 from pydantic import BaseModel
@@ -176,3 +177,22 @@ def test_a_mark_that_cannot_be_seen_does_not_hide_an_address_from_redaction():
     recipe = RlmrecItem(redacted=True)
     assert "@" not in recipe.show("write to a\u202e@b.org")
     assert "@" not in recipe.review(Event("u", {}, review="write to a\u202e@b.org"))
+
+
+class Choice(BaseModel):
+    level: Literal["high", "low", "None"]
+    title: str
+
+
+class Choices(BaseModel):
+    best: Choice
+    others: list[Choice] = []
+
+
+def test_a_choice_may_be_spelled_with_capitals_and_nothing_else_is_touched():
+    answer = '{"best": {"level": " High", "title": "LOW"}, "others": [{"level": null, "title": "None"}]}'
+    parsed = parse(answer, Choices)
+    assert (parsed.best.level, parsed.best.title) == ("high", "LOW")
+    assert parsed.others[0].level == "None"
+    with pytest.raises(AnswerError, match=r"schema: best\.level"):
+        parse('{"best": {"level": "highest", "title": "a"}}', Choices)

@@ -15,14 +15,16 @@ DS = "2026-01-01"
 
 
 def with_test_item(item: str) -> list[tuple[str, str, int]]:
-    """Every reader's last event, which leave-one-out holds out for test, is `item`."""
-    return [*events(), *((f"r{reader:02}", item, 1_800_000_000 + reader) for reader in range(38))]
+    """Every reader's last event, which leave-one-out holds out for test, is `item`; it lies before the night."""
+    return [*events(), *((f"r{reader:02}", item, 1_750_000_000 + reader) for reader in range(38))]
 
 
 def weights(lake: Path) -> list[dict[str, list[float]]]:
     files = sorted((lake / "_work" / "models").glob("*/*/*.safetensors"), key=lambda file: file.parent.parent.name)
     return [
-        {name: x.tolist() for name, x in load_file(file).items()} for file in files if "checkpoint" not in file.name
+        {name: x.tolist() for name, x in load_file(file).items() if not name.startswith("known_")}  # masks, all parts
+        for file in files
+        if "checkpoint" not in file.name
     ]
 
 
