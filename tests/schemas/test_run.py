@@ -82,6 +82,9 @@ def test_a_model_overrides_the_training_section(write) -> None:
     assert (training.batch_size, training.l2) == (7, 0.5)
 
 
-@pytest.mark.parametrize("file", sorted(Path("infra/runs").glob("*.toml")), ids=lambda file: file.stem)
+RUNS = Path("infra/runs")
+
+
+@pytest.mark.parametrize("file", sorted(RUNS.rglob("*.toml")), ids=str)
 def test_every_run_file_of_the_repository_loads(file: Path) -> None:
-    assert load_run(file).name == file.stem
+    assert load_run(file).name == "-".join(file.relative_to(RUNS).with_suffix("").parts)
