@@ -159,3 +159,10 @@ def shuffled(table: FeatureTable, seed: int) -> FeatureTable:
     x, has = table.x.copy(), table.has.copy()
     x[rows], has[rows] = table.x[drawn], table.has[drawn]
     return replace(table, x=x, has=has, source=f"shuffled({table.source})")
+
+
+def shuffled_edges(edges: EdgeTable, seed: int) -> EdgeTable:
+    """The control of proposed edges: users who have any hand theirs on, each all of them, to another at random."""
+    users = np.unique(edges.user)
+    drawn = np.random.default_rng(seed).permutation(users)
+    return replace(edges, user=drawn[np.searchsorted(users, edges.user)], source=f"shuffled({edges.source})")

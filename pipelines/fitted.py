@@ -26,6 +26,7 @@ from features.table import (
     joined,
     mean_of_train_items,
     shuffled,
+    shuffled_edges,
 )
 from graph_models.curve import Epoch
 from pipelines.night import Night, write_json
@@ -110,7 +111,7 @@ def read_fitted(night: Night, model: Model, seed: int, corpus: Corpus) -> Fitted
 
 
 def feature_tables(night: Night, model: Model, corpus: Corpus, seed: int) -> FeatureSet:
-    """What a model reads; with control = "shuffled" the rows of its texts are permuted.
+    """What a model reads; with control = "shuffled" the rows of its texts and the users of its edges are permuted.
 
     User text that is a mean of item vectors is taken from the permuted items, so that the control keeps the model's
     structure and loses only what the texts say.
@@ -119,6 +120,8 @@ def feature_tables(night: Night, model: Model, corpus: Corpus, seed: int) -> Fea
     if wanted is None:
         return FeatureSet()
     edges = {recipe: _edges(night, corpus, recipe) for recipe in wanted.edges}
+    if model.control == "shuffled":
+        edges = {recipe: shuffled_edges(each, seed) for recipe, each in edges.items()}
     if wanted.item is None:
         return FeatureSet(edges=edges)
     sources = {kind: [_aligned(night, corpus, kind, text) for text in wanted.texts(kind)] for kind in KINDS}

@@ -116,6 +116,12 @@ def train_pairs(corpus: Corpus) -> pl.DataFrame:
     return pl.DataFrame({**ids, "time": time})
 
 
+def held_out_pairs(corpus: Corpus) -> pl.DataFrame:
+    """user_id and item_id of every valid and test interaction; for warnings alone, nothing is made from them."""
+    user, item = corpus.edges[:, corpus.part != 0]
+    return pl.DataFrame({"user_id": corpus.ids("user").gather(user), "item_id": corpus.ids("item").gather(item)})
+
+
 def asked_rows(recipes: Iterable[Recipe], read: Read) -> pl.DataFrame:
     """Everyone a recipe with texts was to be asked about, and whether the answer could be read (null: none came).
 

@@ -26,8 +26,9 @@ def check_model(model: Model, run: Run) -> None:
     where = f"{run.file}: models.{model.name}"
     if model.recommender not in RECOMMENDERS:
         raise ConfigError(unknown_name(f"{where}.recommender", model.recommender, RECOMMENDERS))
-    if model.control == "shuffled" and (model.features is None or model.features.item is None):
-        raise ConfigError(f"{where}.control: shuffled permutes text rows; add [models.features] or remove it")
+    read = model.features
+    if model.control == "shuffled" and (read is None or not (read.item or read.edges)):
+        raise ConfigError(f"{where}.control: shuffled permutes texts and edges; add [models.features] or remove it")
     RECOMMENDERS[model.recommender].check(model, run)
 
 

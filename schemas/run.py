@@ -269,7 +269,7 @@ class Model(Section):
     objectives: tuple[Objective, ...] = ()
     features: Features | None = None
     control: Literal["none", "shuffled"] = Field(
-        "none", description="shuffled: text rows permuted among users and among items"
+        "none", description="shuffled: text rows permuted among users and among items, and edges among users"
     )
     control_of: str | None = Field(None, description="the model that this one is the control of")
     training: dict[str, Option] = Field({}, description="keys of [training] that differ for this model")

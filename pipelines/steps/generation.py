@@ -28,6 +28,7 @@ from schemas.expectations import Suite, edge_suite, profile_suite
 from schemas.records import EdgeRow, GeneratedRow
 from schemas.tables import CALLS
 
+SUSPICIOUS = 0.2  # share of liked edges that are held-out interactions; recommenders hit a few in a hundred
 COUNTED = (*CALLS, "cost_usd")
 
 
@@ -119,10 +120,23 @@ def _gated_tables(desk: Desk, read: dict[str, Generation]) -> dict[str, pl.DataF
         generated = rows.generated_rows(desk, read)
         tables["generated_items"] = generated
         tables["llm_edges"] = edges = rows.edge_rows(desk, read, generated)
+        _say_held_out(desk, edges)
         if edges.height:
             _gate(desk.night, edge_suite(), against_train(edges, rows.train_pairs(desk.corpus)))
     partitioned = [rows.partition_rows(desk, recipe, read) for recipe in desk.recipes if recipe.partitioned]
     return {**tables, "partitions": pl.concat(partitioned)} if partitioned else tables
+
+
+def _say_held_out(desk: Desk, edges: pl.DataFrame) -> None:
+    """Warn of edges that hit held-out interactions more often than knowledge can: those who answered had seen them."""
+    held = rows.held_out_pairs(desk.corpus)
+    for (recipe,), mine in edges.filter(pl.col("label") > 0).group_by("recipe", maintain_order=True):
+        hits = mine.join(held, on=["user_id", "item_id"], how="semi").height
+        if hits > SUSPICIOUS * mine.height:
+            desk.night.progress.say(
+                f"{recipe}: {hits:,} of {mine.height:,} liked edges are held-out interactions; answers from elsewhere "
+                "were probably written from them: no lift of these edges counts"
+            )
 
 
 def _gate(night: Night, suite: Suite, frame: pl.DataFrame) -> None:

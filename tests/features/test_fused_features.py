@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from features.corpus import Part
-from features.table import FeatureTable, averaged, joined, mean_of_train_items, shuffled
+from features.table import EdgeTable, FeatureTable, averaged, joined, mean_of_train_items, shuffled, shuffled_edges
 from schemas.errors import DataError
 
 
@@ -79,3 +79,16 @@ def test_shuffled_rows_keep_their_sources_together():
     assert sorted(map(tuple, after.x)) == sorted(map(tuple, before.x))
     assert (after.x[before.present] == before.x[before.present]).all(axis=1).mean() < 0.1
     assert after.source == "shuffled(0 + 1)"
+
+
+def test_shuffled_edges_hand_a_users_edges_on_together():
+    user = np.array([3, 3, 5, 7, 9], dtype=np.int64)
+    label, weight = np.array([1, -1, 1, 1, 1], dtype=np.int8), np.ones(5, dtype=np.float32)
+    edges = EdgeTable(user, np.arange(5), label, weight, "llmrec.edges")
+    drawn = [shuffled_edges(edges, seed) for seed in range(20)]
+    for each in drawn:
+        assert set(each.user) == {3, 5, 7, 9}
+        assert each.user[0] == each.user[1]
+        assert np.array_equal(each.item, edges.item)
+        assert each.source == "shuffled(llmrec.edges)"
+    assert len({tuple(each.user) for each in drawn}) > 10

@@ -194,6 +194,16 @@ def test_generated_items_say_what_the_catalogue_has_of_them_and_the_sure_ones_be
     assert set(edges["model"]) == {"v1+v2"}
 
 
+def test_generated_items_that_were_held_out_are_said_and_others_are_not(tmp_path, capsys):
+    """r90 has b08 in test: whoever generates it has seen it."""
+    file = write(tmp_path, run_of("once.generate", once_generate=RECORDED), [*events(), *COLD])
+    for title, warned in (("The Crypt of Number 8", True), ("The Crypt of Number 4", False)):
+        raw = {"user_id": ["r90"], "version": ["v1"], "raw": [f'{{"title": "{title}"}}']}
+        pl.DataFrame(raw).write_parquet(tmp_path / "generated.parquet")
+        steps(file, "ingest", "split", "generate")
+        assert ("once.generate: 1 of 1 liked edges are held-out interactions" in capsys.readouterr().err) == warned
+
+
 def test_partitions_are_the_train_histories_of_those_who_fill_one(whole):
     rows = table(whole, "partitions").sort("user_id", "part")
     train = table(whole, "splits").filter(pl.col("part") == "train").sort("order")
