@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features.table import FeatureTable
 from schemas.errors import ConfigError
+
+ROWS_AT_ONCE = 65536
 
 
 def pca(tables: Sequence[FeatureTable], dim: int) -> list[FeatureTable]:
@@ -18,14 +21,32 @@ def pca(tables: Sequence[FeatureTable], dim: int) -> list[FeatureTable]:
     width = tables[0].x.shape[1]
     if dim > width:
         raise ConfigError(f"features.pca: {tables[0].source}: expected at most {width}, found {dim}")
-    rows = np.concatenate([table.x[table.present] for table in tables]).astype(np.float64)
-    mean = rows.mean(axis=0) if len(rows) else np.zeros(width)
-    _, vectors = np.linalg.eigh(np.cov(rows - mean, rowvar=False) if len(rows) > 1 else np.eye(width))
+    mean, scatter = _moments(tables, width)
+    _, vectors = np.linalg.eigh(scatter)
     basis = vectors[:, ::-1][:, :dim]  # eigh sorts ascending
     basis = basis * np.sign(basis[np.abs(basis).argmax(axis=0), np.arange(dim)])  # one sign, whatever the solver
     return [_projected(table, mean, basis) for table in tables]
 
 
+def _moments(tables: Sequence[FeatureTable], width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean [D] and scatter [D, D] of all rows with a vector, in float64, a block of rows at a time."""
+    blocks = [(table, rows) for table in tables for rows in _blocks(table)]
+    count = sum(len(rows) for _, rows in blocks)
+    mean = sum((table.x[rows].sum(axis=0, dtype=np.float64) for table, rows in blocks), np.zeros(width)) / max(count, 1)
+    scatter = np.eye(width) if count < 2 else np.zeros((width, width))
+    for table, rows in blocks if count >= 2 else ():
+        centred = table.x[rows] - mean
+        scatter += centred.T @ centred
+    return mean, scatter
+
+
+def _blocks(table: FeatureTable) -> list[NDArray[np.int64]]:
+    rows = np.flatnonzero(table.present)
+    return [rows[start : start + ROWS_AT_ONCE] for start in range(0, len(rows), ROWS_AT_ONCE)]
+
+
 def _projected(table: FeatureTable, mean: np.ndarray, basis: np.ndarray) -> FeatureTable:
-    x = np.where(table.present[:, None], (table.x - mean) @ basis, 0).astype(np.float32)
+    x = np.zeros((len(table.x), basis.shape[1]), dtype=np.float32)
+    for rows in _blocks(table):
+        x[rows] = (table.x[rows] - mean) @ basis
     return FeatureTable(table.kind, x, table.present, f"pca{basis.shape[1]}({table.source})")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from graph_models.dataset import GraphDataset
 from graph_models.objectives.base import Fusion
 from graph_models.text import Text, both_texts
 
+ROWS_AT_ONCE = 65536
 STD = 0.1  # as LightGCN draws its first embeddings
 
 
@@ -39,16 +41,33 @@ class TextInit(Fusion):
 
 
 def _start(texts: tuple[Text, Text], dim: int) -> Tensor:
-    centred = [text.x[text.with_text] - text.x[text.with_text].mean(dim=0) for text in texts]
-    components = principal_components(torch.cat(centred), dim)  # [P, k]
-    components *= STD / (components.square().mean().sqrt() + torch.finfo(components.dtype).tiny)
-    start = components.new_zeros(sum(len(text.x) for text in texts), dim)
-    rows = torch.cat([text.present for text in texts]).nonzero()[:, 0]
-    start[rows] = nn.functional.pad(components, (0, dim - components.shape[1]))
-    return start
+    """In blocks: text of a million nodes is not copied."""
+    means = [_mean(text) for text in texts]
+    directions = _directions(texts, means)[:, :dim]  # [D, k]
+    start = directions.new_zeros(sum(len(text.x) for text in texts), dim)
+    first, squares, rows = 0, 0.0, 0
+    for text, mean in zip(texts, means, strict=True):
+        for block in torch.split(text.with_text, ROWS_AT_ONCE):
+            components = (text.x.index_select(0, block) - mean) @ directions  # [B, k]
+            start[first + block, : directions.shape[1]] = components
+            squares, rows = squares + float(components.square().mean(dim=1).sum()), rows + len(block)
+        first += len(text.x)
+    scale: float = STD / (math.sqrt(squares / max(rows, 1)) + torch.finfo(start.dtype).tiny)
+    return start * scale
 
 
-def principal_components(x: Tensor, most: int) -> Tensor:
-    """Coordinates of centred rows x [n, D] along the directions of largest variance, descending: [n, min(D, most)]."""
-    directions: Tensor = torch.linalg.eigh(x.T @ x).eigenvectors  # [D, D], smallest variance first
-    return x @ directions.flip(1)[:, :most]
+def _mean(text: Text) -> Tensor:
+    blocks = [text.x.index_select(0, block).sum(dim=0) for block in torch.split(text.with_text, ROWS_AT_ONCE)]
+    total: Tensor = torch.stack(blocks).sum(dim=0)
+    return total / max(len(text.with_text), 1)
+
+
+def _directions(texts: tuple[Text, Text], means: list[Tensor]) -> Tensor:
+    """Directions of the largest variance of all centred rows, descending: [D, D]."""
+    scatter = means[0].new_zeros(len(means[0]), len(means[0]))
+    for text, mean in zip(texts, means, strict=True):
+        for block in torch.split(text.with_text, ROWS_AT_ONCE):
+            centred = text.x.index_select(0, block) - mean
+            scatter += centred.T @ centred
+    directions: Tensor = torch.linalg.eigh(scatter).eigenvectors  # smallest variance first
+    return directions.flip(1)
