@@ -34,9 +34,9 @@ from graph_models.device import seeded
 from graph_models.model import build_model
 from graph_models.objectives import OBJECTIVES
 from graph_models.sampler import Batch, Sampler
-from schemas import run
+from schemas import sections
 
-SETTINGS = run.Training(batch_size=2048)
+SETTINGS = sections.Training(batch_size=2048)
 EDGES_PER_USER = 5
 TIMED = 5  # steps
 LOGITS = (F.cross_entropy, torch.logsumexp, Tensor.logsumexp, F.log_softmax)
@@ -112,7 +112,7 @@ def measure(name: str | None, nodes: int, dim: int) -> Cost:
     graph = synthetic_graph(nodes, dim, name)
     batch = next(Sampler(graph, SETTINGS, np.random.default_rng(0)).epoch())
     with seeded(0):
-        model = Trained(graph, batch, [run.Objective(name=name)] if name else [])
+        model = Trained(graph, batch, [sections.Objective(name=name)] if name else [])
         with Watch(dim) as watch:
             model.losses()
         model.step()
@@ -127,9 +127,9 @@ def measure(name: str | None, nodes: int, dim: int) -> Cost:
 class Trained:
     """A model and its optimizer on one batch."""
 
-    def __init__(self, graph: GraphDataset, batch: Batch, objectives: Sequence[run.Objective]) -> None:
+    def __init__(self, graph: GraphDataset, batch: Batch, objectives: Sequence[sections.Objective]) -> None:
         self.graph, self.batch = graph, batch
-        self.model = build_model(graph, run.Part(name="lightgcn"), objectives)
+        self.model = build_model(graph, sections.Part(name="lightgcn"), objectives)
         self.optimizer = torch.optim.Adam(self.model.parameters(), fused=True)
 
     def losses(self) -> dict[str, Tensor]:

@@ -18,7 +18,8 @@ from evaluation.protocol import Exam, validation
 from features.corpus import Corpus
 from pipelines.fitted import fit
 from pipelines.night import Night, open_night, today, write_json
-from schemas.run import Model, Objective, load_run
+from schemas.run import load_run
+from schemas.sections import Model, Objective
 
 Space = Mapping[str, Sequence[Any]]
 

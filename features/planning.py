@@ -13,7 +13,7 @@ from language_models.prices import cost_usd, price_of
 from language_models.protocols import ChatEngine
 from language_models.tokens import calibrated
 from schemas.records import Kind, Subject
-from schemas.run import Llm
+from schemas.sections import Llm
 
 # reason -> how a plan says it; {from} and {to} are the prompt's version or the model's name, last time and tonight
 REASONS = {

@@ -15,7 +15,7 @@ from language_models.protocols import ChatEngine
 from language_models.tokens import estimate_tokens
 from schemas.errors import AnswerError
 from schemas.records import ProfileRow, Prompt, Subject
-from schemas.run import Llm
+from schemas.sections import Llm
 
 SAMPLE = 200  # questions and answers behind a mean
 # Of its word or output limit, as long as nothing was answered. Measured on recorded answers: 0.1 to 0.8 of the words

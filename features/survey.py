@@ -17,7 +17,7 @@ from language_models.protocols import ChatEngine, OnlineEngine
 from language_models.tokens import prompt_tokens
 from schemas.chunks import chunks
 from schemas.records import Completion, Prompt, Subject, canonical, sha256
-from schemas.run import Llm
+from schemas.sections import Llm
 
 Reason = tuple[str, str, str]  # one of planning.REASONS, and what was before and is now
 

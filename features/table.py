@@ -136,16 +136,17 @@ def averaged(tables: Sequence[FeatureTable]) -> FeatureTable:
     return FeatureTable(tables[0].kind, np.asarray(x, dtype=np.float32), np.any(has, axis=1), source)
 
 
-def mean_of_train_items(items: FeatureTable, train: Part) -> FeatureTable:
-    """A user's vector as the mean over his train items that have one (AlphaRec, section 3.1): x [U, D].
+def mean_of_items(items: FeatureTable, history: Part) -> FeatureTable:
+    """A user's vector as the mean over his items that have one (AlphaRec, section 3.1): x [U, D].
 
-    Users without such an item keep a zero row and `present` false; of several sources each has its own mean.
+    `history`: train, or what is known when users are served. Users without such an item keep a zero row and `present`
+    false; of several sources each has its own mean.
     """
-    return replace(joined([_mean(part, train) for part in items.parts()]), source=f"mean({items.source})")
+    return replace(joined([_mean(part, history) for part in items.parts()]), source=f"mean({items.source})")
 
 
-def _mean(items: FeatureTable, train: Part) -> FeatureTable:
-    matrix = train.by_user.astype(np.float32) @ diags(items.present.astype(np.float32))
+def _mean(items: FeatureTable, history: Part) -> FeatureTable:
+    matrix = history.by_user.astype(np.float32) @ diags(items.present.astype(np.float32))
     count = np.asarray(csr_matrix(matrix).sum(axis=1)).ravel()
     x = np.asarray(matrix @ items.x, dtype=np.float32) / np.maximum(count, 1.0)[:, None]
     return FeatureTable("user", x.astype(np.float32), count > 0, items.source)

@@ -13,8 +13,8 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from features.corpus import Part
-from features.table import EdgeTable, FeatureSet, FeatureTable, mean_of_train_items
-from schemas import run
+from features.table import EdgeTable, FeatureSet, FeatureTable, mean_of_items
+from schemas import sections
 from schemas.errors import DataError
 
 
@@ -34,7 +34,7 @@ class GraphDataset:
     has_item: Tensor | None = None  # bool [I, S]
     widths_user: tuple[int, ...] = ()  # columns of each source
     widths_item: tuple[int, ...] = ()
-    adaptor: run.Part | None = None  # how parts that read text make one vector of a row's sources
+    adaptor: sections.Part | None = None  # how parts that read text make one vector of a row's sources
     edges: Mapping[str, EdgeTable] = field(default_factory=dict)  # proposed by a language model, by recipe
 
     @property
@@ -69,7 +69,7 @@ class GraphDataset:
         return digest.hexdigest()
 
 
-def make_dataset(train: Part, features: FeatureSet | None = None, adaptor: run.Part | None = None) -> GraphDataset:
+def make_dataset(train: Part, features: FeatureSet | None = None, adaptor: sections.Part | None = None) -> GraphDataset:
     """Build the graph of the train part.
 
     `features`: text of items and users, and edges; without user text, a user is the mean of his train items. Raises
@@ -119,7 +119,7 @@ def _with_features(graph: GraphDataset, train: Part, features: FeatureSet) -> Gr
         return graph
     item = features.item
     _check_rows(item, graph.num_items)
-    user = features.user or mean_of_train_items(item, train)
+    user = features.user or mean_of_items(item, train)
     _check_rows(user, graph.num_users)
     return replace(
         graph,

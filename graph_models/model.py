@@ -16,7 +16,7 @@ from graph_models.objectives import OBJECTIVES
 from graph_models.objectives.base import Fusion, Objective
 from graph_models.options import check_options
 from graph_models.sampler import Batch
-from schemas import run
+from schemas import sections
 from schemas.errors import ConfigError, unknown_name
 
 
@@ -30,7 +30,7 @@ class GraphModel(nn.Module):
         self.objectives = nn.ModuleDict({name: objective for name, (_, objective) in objectives.items()})
         self.weights = {name: weight for name, (weight, _) in objectives.items()}
 
-    def losses(self, graph: GraphDataset, batch: Batch, settings: run.Training) -> dict[str, Tensor]:
+    def losses(self, graph: GraphDataset, batch: Batch, settings: sections.Training) -> dict[str, Tensor]:
         """Give the parts of the loss, weighted, by name: the ranking loss, `l2`, and each objective that has one."""
         x = self._start()  # [U+I, d]
         z = self._final(x, graph)
@@ -72,7 +72,7 @@ class GraphModel(nn.Module):
     def _all(self) -> list[Objective]:
         return [objective for objective in self.objectives.values() if isinstance(objective, Objective)]
 
-    def _ranking(self, z: Tensor, graph: GraphDataset, batch: Batch, settings: run.Training) -> Tensor:
+    def _ranking(self, z: Tensor, graph: GraphDataset, batch: Batch, settings: sections.Training) -> Tensor:
         anchor = z.index_select(0, batch.user)  # [B, d]; its backward is faster than that of z[batch.user]
         positive = (anchor * z.index_select(0, batch.positive + graph.num_users)).sum(dim=1)
         other = z.index_select(0, batch.negative + graph.num_users)  # [B, d] or [S, d]
@@ -83,7 +83,9 @@ class GraphModel(nn.Module):
         return sampled_infonce(positive, negative, settings.temperature)
 
 
-def build_model(graph: GraphDataset, backbone: run.Part, objectives: Sequence[run.Objective] = ()) -> GraphModel:
+def build_model(
+    graph: GraphDataset, backbone: sections.Part, objectives: Sequence[sections.Objective] = ()
+) -> GraphModel:
     """Build what a run file describes. Parameters are drawn from torch's current seed."""
     check_parts(backbone, objectives, "models")
     built = BACKBONES[backbone.name](graph, **backbone.options)
@@ -91,7 +93,7 @@ def build_model(graph: GraphDataset, backbone: run.Part, objectives: Sequence[ru
     return GraphModel(built, extra)
 
 
-def check_parts(backbone: run.Part, objectives: Sequence[run.Objective], where: str) -> None:
+def check_parts(backbone: sections.Part, objectives: Sequence[sections.Objective], where: str) -> None:
     """Refuse an unknown backbone, objective or option, and an objective given twice, without building anything.
 
     Raises ConfigError.
@@ -108,11 +110,11 @@ def check_parts(backbone: run.Part, objectives: Sequence[run.Objective], where: 
         raise ConfigError(f"{where}.objectives: expected each objective once, found {', '.join(names)}")
 
 
-def needs_text(backbone: run.Part, objectives: Sequence[run.Objective]) -> bool:
+def needs_text(backbone: sections.Part, objectives: Sequence[sections.Objective]) -> bool:
     """Whether any part of a checked model reads text vectors."""
     return BACKBONES[backbone.name].needs_text or any(OBJECTIVES[each.name].needs_text for each in objectives)
 
 
-def gives_vectors(backbone: run.Part, objectives: Sequence[run.Objective]) -> bool:
+def gives_vectors(backbone: sections.Part, objectives: Sequence[sections.Objective]) -> bool:
     """Whether text alone gives a node without train interactions a vector of a checked model."""
     return BACKBONES[backbone.name].needs_text or any(OBJECTIVES[each.name].gives_vectors for each in objectives)

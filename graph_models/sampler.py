@@ -12,7 +12,7 @@ from torch import Tensor
 
 from evaluation.ranking import chunks, entries
 from graph_models.dataset import GraphDataset
-from schemas.run import Training
+from schemas.sections import Training
 
 Int64 = NDArray[np.int64]
 ROUNDS = 20

@@ -19,7 +19,7 @@ from graph_models.device import seeded
 from graph_models.model import GraphModel
 from graph_models.sampler import Sampler
 from schemas.errors import ConfigError
-from schemas.run import Training
+from schemas.sections import Training
 
 
 def fit(

@@ -14,7 +14,7 @@ from language_models.stopping import stop_requests
 from schemas.chunks import chunks
 from schemas.errors import EngineError, StopError
 from schemas.records import Completion, Prompt
-from schemas.run import Llm
+from schemas.sections import Llm
 
 Progress = Callable[[Counts], None]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from language_models.prices import cost_usd
 from language_models.tokens import estimate_tokens, prompt_tokens
 from schemas.records import JSON, Completion, Prompt
-from schemas.run import Llm
+from schemas.sections import Llm
 
 OPENAI_URL = "https://api.openai.com/v1"
 FORMAT_WORDS = ("response_format", "response format", "json_schema", "json_object", "schema", "structured", "grammar")

@@ -12,7 +12,7 @@ from language_models.protocols import ChatEngine, OnlineEngine
 from language_models.tokens import prompt_tokens
 from schemas.errors import BudgetError
 from schemas.records import Completion, Prompt
-from schemas.run import Llm
+from schemas.sections import Llm
 
 
 @dataclass

@@ -9,7 +9,7 @@ from math import inf
 from language_models.faults import LONGEST_WAIT_S
 from language_models.rate_headers import DIMENSIONS, duration, number
 from schemas.errors import EngineError
-from schemas.run import Llm
+from schemas.sections import Llm
 
 SHARE = 0.975  # of a quota that is used; what is left is for answers longer than expected and clocks that differ
 BURST_S = 1.0  # the quota of so many seconds may be used at once

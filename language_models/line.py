@@ -20,7 +20,7 @@ from language_models.ledger.writer import Writer
 from language_models.protocols import ChatConnection, OnlineEngine
 from language_models.scheduler import Scheduler, Status
 from schemas.records import Completion, Prompt
-from schemas.run import Llm
+from schemas.sections import Llm
 
 HELD_S = 1.0  # between looks at calls that another worker has in flight
 LONGEST_LOOK_S = 30.0  # for the answers of a killed run

@@ -10,7 +10,7 @@ from language_models.protocols import Reply
 from language_models.tokens import prompt_tokens
 from language_models.window import Window
 from schemas.errors import EngineError
-from schemas.run import Llm
+from schemas.sections import Llm
 
 
 class Pace:

@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError
 from language_models.tokens import most_tokens
 from schemas.errors import ConfigError, unknown_name
 from schemas.records import Prompt
-from schemas.run import Llm, Section
+from schemas.sections import Llm, Section
 
 FREE_ENGINES = ("offline", "recorded", "hf")  # they call nobody
 BUILT_IN = Path(__file__).with_name("prices.toml")

@@ -20,7 +20,7 @@ from language_models.pace import Pace
 from language_models.protocols import ChatConnection, OnlineEngine, Reply
 from schemas.errors import EngineError
 from schemas.records import Completion, Prompt
-from schemas.run import Llm
+from schemas.sections import Llm
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 60.0
 AHEAD = 4  # a quarter of the window is taken ahead, so that calls do not wait for the ledger

@@ -17,7 +17,8 @@ from pipelines.desk import Desk, open_desk
 from pipelines.llm_runs import run_log
 from pipelines.night import Counts, open_night
 from pipelines.steps.generation import COUNTED
-from schemas.run import Llm, load_run
+from schemas.run import load_run
+from schemas.sections import Llm
 
 if TYPE_CHECKING:
     from pipelines.deferred import Progress  # imports Airflow

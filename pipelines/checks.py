@@ -9,7 +9,8 @@ from recommenders import check_model
 from recommenders.candidates import check_base
 from schemas.errors import ConfigError, unknown_name
 from schemas.records import KINDS
-from schemas.run import Model, Run
+from schemas.run import Run
+from schemas.sections import Model
 
 
 def check_run(run: Run) -> None:

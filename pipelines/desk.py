@@ -30,7 +30,7 @@ from pipelines.night import Night
 from recommenders.candidates import candidates
 from schemas.errors import ConfigError, unknown_name
 from schemas.records import Event, ProfileRow, Reject, Row, Subject, sha256
-from schemas.run import Llm
+from schemas.sections import Llm
 
 Subjects = Callable[[], Iterable[Subject]]  # made anew for every pass over them
 

@@ -24,7 +24,7 @@ from features.table import (
     align_edges,
     averaged,
     joined,
-    mean_of_train_items,
+    mean_of_items,
     shuffled,
     shuffled_edges,
 )
@@ -33,7 +33,7 @@ from pipelines.night import Night, write_json
 from recommenders import make_recommender
 from schemas.errors import ConfigError, StoreError, unknown_name
 from schemas.records import KINDS, Kind, canonical, sha256
-from schemas.run import Model, Objective
+from schemas.sections import Model, Objective
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def feature_tables(night: Night, model: Model, corpus: Corpus, seed: int) -> Fea
     item, user = fuse(sources["item"]), fuse(sources["user"]) if sources["user"] else None
     if model.control == "shuffled":
         item, user = shuffled(item, seed), user and shuffled(user, seed)
-    return FeatureSet(item, user or mean_of_train_items(item, corpus.train), edges)
+    return FeatureSet(item, user or mean_of_items(item, corpus.served), edges)
 
 
 def _edges(night: Night, corpus: Corpus, recipe: str) -> EdgeTable:

@@ -11,7 +11,8 @@ from recommenders.popularity import Popularity
 from recommenders.pure_svd import PureSVD
 from recommenders.text_match import TextMatch
 from schemas.errors import ConfigError, StoreError, unknown_name
-from schemas.run import Model, Run
+from schemas.run import Run
+from schemas.sections import Model
 
 RECOMMENDERS: dict[str, type[Recommender]] = {
     "graph": Graph,

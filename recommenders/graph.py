@@ -22,7 +22,8 @@ from graph_models.trainer import fit
 from recommenders.base import InnerProduct, Progress
 from schemas.errors import ConfigError
 from schemas.records import canonical, sha256
-from schemas.run import Evaluation, Model, Part, Run, Training
+from schemas.run import Run
+from schemas.sections import Evaluation, Model, Part, Training
 
 
 class Graph(InnerProduct):

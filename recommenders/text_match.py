@@ -7,10 +7,11 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from features.corpus import Corpus
-from features.table import FeatureSet, FeatureTable, mean_of_train_items
+from features.table import FeatureSet, FeatureTable, mean_of_items
 from recommenders.base import Float32, InnerProduct, popularity
 from schemas.errors import ConfigError, DataError
-from schemas.run import Model, Run
+from schemas.run import Run
+from schemas.sections import Model
 
 BELOW_ALL = -4.0  # a cosine is at least -1
 
@@ -38,7 +39,7 @@ class TextMatch(InnerProduct):
         item = features.item
         if item is None:
             raise DataError("text_match: features: expected item text, found none")
-        user = mean_of_train_items(item, corpus.train)
+        user = mean_of_items(item, corpus.served)
         if self.user_text == "profile" and features.user is not None:
             user = _prefer(features.user, user)
         last = np.where(item.present, 0.0, BELOW_ALL + popularity(corpus.train.item_degree))

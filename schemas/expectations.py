@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.run import Gates
+from schemas.sections import Gates
 
 NORM_TOLERANCE = 1e-3  # float32 rounding of a 4096-dimensional unit vector is far below it
 

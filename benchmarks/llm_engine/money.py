@@ -22,7 +22,7 @@ from language_models.ledger import Ledger
 from language_models.simulator.process import simulator
 from schemas.errors import BudgetError
 from schemas.records import Subject
-from schemas.run import Llm
+from schemas.sections import Llm
 
 PRICES = {"usd_per_million_input": 1.0, "usd_per_million_output": 4.0}
 CHARGED = ("--price-input", "1.0", "--price-output", "4.0")

@@ -24,7 +24,7 @@ from language_models.ledger import Ledger
 from language_models.protocols import ChatEngine
 from schemas.errors import LoregraphError
 from schemas.records import Prompt, Subject
-from schemas.run import Llm
+from schemas.sections import Llm
 
 RECIPE = make_recipe("rlmrec.item", {"noun": "book"})
 SUBJECTS = ("Gothic horror", "sea adventure", "domestic comedy", "colonial history", "early science fiction")

@@ -11,7 +11,7 @@ from features.readers.source import FILE, ROW, Progress, Reader, Source, all_rej
 from features.splits import k_core
 from schemas.errors import ConfigError, DataError
 from schemas.records import Kind
-from schemas.run import Data
+from schemas.sections import Data
 
 __all__ = ["READERS", "Progress", "Reader", "Source", "read_source"]
 

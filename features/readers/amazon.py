@@ -14,7 +14,7 @@ from features.readers.columns import joined_text
 from features.readers.lines import read_json_lines
 from features.readers.source import FILE, ROW, Progress, Raw, Reader, folder_with
 from schemas.errors import DataError
-from schemas.run import Data
+from schemas.sections import Data
 
 REVIEW = {
     "user_id": pl.String(),

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from features.readers.archives import is_archive, unpack
 from features.readers.source import Progress, Reader
 from schemas.errors import ConfigError, DataError
-from schemas.run import Data
+from schemas.sections import Data
 
 BLOCK = 2**20
 TIMEOUT_S = 30.0

@@ -15,7 +15,7 @@ import polars as pl
 from features.readers.columns import mapped
 from features.readers.files import read_delimited, read_table
 from features.readers.source import FILE, ROW, Progress, Raw, Reader, folder_with
-from schemas.run import Data
+from schemas.sections import Data
 
 RATING = ["user_id", "item_id", "rating", "timestamp"]
 YEAR = r"\s*\((\d{4})(?:[-–]\d{0,4})?\)\s*(?:\(V\))?\s*$"  # '(1999)', '(1995–1998)', '(1996) (V)'

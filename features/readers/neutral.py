@@ -11,7 +11,7 @@ from features.readers.columns import known_names, mapped
 from features.readers.files import FORMATS, read_table
 from features.readers.source import FILE, ROW, Progress, Raw, Reader, folder_with
 from schemas.errors import DataError
-from schemas.run import Data
+from schemas.sections import Data
 
 INTERACTION_COLUMNS = ("user_id", "item_id", *OPTIONAL)
 

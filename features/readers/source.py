@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from schemas.run import Data
+from schemas.sections import Data
 
 Progress = Callable[[str, int, int], None]  # what is read, bytes done, bytes in total (0 when not known)
 

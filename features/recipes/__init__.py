@@ -24,7 +24,7 @@ from features.recipes.once_item import OnceItem
 from features.recipes.once_user import OnceUser
 from features.recipes.rlmrec_item import RlmrecItem
 from features.recipes.rlmrec_user import RlmrecUser
-from schemas import run
+from schemas import sections
 from schemas.errors import ConfigError, unknown_name
 
 RECIPES: dict[str, type[Recipe]] = {
@@ -67,7 +67,7 @@ def can_write(source: str) -> bool:
     return recipe in RECIPES and field in (RECIPES[recipe].writes or RECIPES[recipe].answer.model_fields)
 
 
-def make_recipes(configs: Sequence[run.Recipe], corpus: Corpus, redacted: bool = False) -> list[Recipe]:
+def make_recipes(configs: Sequence[sections.Recipe], corpus: Corpus, redacted: bool = False) -> list[Recipe]:
     """The recipes of a run file in order, each showing all text columns of its table unless it names some.
 
     `redacted` (`llm.redact`): e-mail addresses, telephone numbers and URLs are taken out of every value. Raises
@@ -80,7 +80,7 @@ def make_recipes(configs: Sequence[run.Recipe], corpus: Corpus, redacted: bool =
     ]
 
 
-def check_recipes(configs: Sequence[run.Recipe]) -> list[Recipe]:
+def check_recipes(configs: Sequence[sections.Recipe]) -> list[Recipe]:
     """The recipes of a run file in order, as far as can be told without its data. Raises ConfigError."""
     recipes: list[Recipe] = []
     for config in configs:
@@ -91,7 +91,7 @@ def check_recipes(configs: Sequence[run.Recipe]) -> list[Recipe]:
     return recipes
 
 
-def _instruction(config: run.Recipe) -> str:
+def _instruction(config: sections.Recipe) -> str:
     """The run file's own wording; empty where it has none."""
     if config.prompt is None:
         return ""
@@ -104,7 +104,7 @@ def _instruction(config: run.Recipe) -> str:
     return text
 
 
-def _check_instruction(recipe: Recipe, config: run.Recipe) -> None:
+def _check_instruction(recipe: Recipe, config: sections.Recipe) -> None:
     try:
         recipe.instruction()
     except ConfigError as error:

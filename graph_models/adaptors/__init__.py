@@ -7,7 +7,7 @@ from graph_models.adaptors.gate import Gate
 from graph_models.adaptors.moe import MixtureOfExperts
 from graph_models.adaptors.whitening import Whitening
 from graph_models.options import check_options
-from schemas import run
+from schemas import sections
 from schemas.errors import ConfigError, unknown_name
 
 ADAPTORS: dict[str, type[Adaptor]] = {
@@ -18,12 +18,12 @@ ADAPTORS: dict[str, type[Adaptor]] = {
 }
 
 
-def make_adaptor(config: run.Part | None, widths: tuple[int, ...]) -> Adaptor:
+def make_adaptor(config: sections.Part | None, widths: tuple[int, ...]) -> Adaptor:
     """Build what a run file names; without a name the sources stand side by side as they are."""
     return Concat(widths) if config is None else ADAPTORS[config.name](widths, **config.options)
 
 
-def check_adaptor(config: run.Part, where: str) -> None:
+def check_adaptor(config: sections.Part, where: str) -> None:
     """Refuse an unknown name or option without building anything. Raises ConfigError."""
     if config.name not in ADAPTORS:
         raise ConfigError(unknown_name(f"{where}.name", config.name, ADAPTORS))

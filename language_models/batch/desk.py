@@ -25,7 +25,7 @@ from language_models.inquiry import Counts
 from language_models.ledger import Batch, Call, Granted, Ledger
 from language_models.protocols import ChatEngine
 from schemas.errors import ConfigError, EngineError
-from schemas.run import Llm
+from schemas.sections import Llm
 
 if TYPE_CHECKING:
     from openai.types import Batch as ProviderBatch

@@ -12,7 +12,7 @@ from language_models.judging import Question
 from language_models.ledger import Batch, Ledger
 from language_models.protocols import ChatEngine
 from language_models.stopping import stop_requests
-from schemas.run import Llm
+from schemas.sections import Llm
 
 Progress = Callable[[Counts], None]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from language_models.batch.landing import Landing
 from language_models.chat_format import FORMATS, format_fact
 from language_models.ledger import Ledger
-from schemas.run import Llm
+from schemas.sections import Llm
 
 
 def asked_form(ledger: Ledger, llm: Llm, endpoint: str) -> str:

@@ -12,7 +12,7 @@ from language_models.inquiry import Counts
 from language_models.ledger import Batch, Call, Ledger
 from schemas.chunks import chunks
 from schemas.records import Completion
-from schemas.run import Llm
+from schemas.sections import Llm
 
 GROUP = 256  # lines per ledger transaction
 DETAIL = 300  # characters kept of why there is no answer

@@ -14,7 +14,7 @@ from language_models.chat_format import concerns_format, output_limit, request_b
 from language_models.ledger import Call
 from schemas.errors import StoreError
 from schemas.records import JSON
-from schemas.run import Llm
+from schemas.sections import Llm
 
 NOT_REACHED = ("batch_expired", "batch_cancelled")  # error codes of rows that the provider had no time for
 BY_STATUS = {408: "timeout", 409: "conflict", 429: "rate_limit"}

@@ -6,7 +6,7 @@ import re
 
 from language_models.ledger import Batch
 from schemas.errors import ConfigError
-from schemas.run import Llm
+from schemas.sections import Llm
 
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 SLACK = 1 / 24  # of the window, before a batch that has not ended is cancelled

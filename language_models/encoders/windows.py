@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from language_models.protocols import Encoded
 from schemas.errors import ConfigError
-from schemas.run import Encoder
+from schemas.sections import Encoder
 
 Vectors = NDArray[np.float32]
 FIRST_LOOK = 64  # words, or letters of a long one, that are tried first for a window

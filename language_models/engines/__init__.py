@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from language_models.protocols import ChatEngine
 from schemas.errors import ConfigError, unknown_name
-from schemas.run import Llm
+from schemas.sections import Llm
 
 
 def _offline(llm: Llm) -> ChatEngine:

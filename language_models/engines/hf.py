@@ -14,7 +14,7 @@ from language_models.model_folder import digest, find_model
 from schemas.chunks import chunks
 from schemas.errors import ConfigError, EngineError
 from schemas.records import Completion, KeyMaker, Prompt
-from schemas.run import Llm
+from schemas.sections import Llm
 
 if TYPE_CHECKING:
     from language_models.causal_model import CausalModel, Written

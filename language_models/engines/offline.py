@@ -13,7 +13,7 @@ from language_models.facts import read_facts
 from language_models.filling import fill
 from language_models.tokens import estimate_tokens, prompt_tokens
 from schemas.records import Completion, KeyMaker, Prompt
-from schemas.run import Llm
+from schemas.sections import Llm
 
 VERSION = 1  # part of every key: a better engine answers again
 

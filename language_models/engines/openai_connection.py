@@ -30,7 +30,7 @@ from language_models.faults import Failure, Fault, bad_response, fault_of_status
 from language_models.protocols import Reply
 from language_models.rate_headers import limit_headers
 from schemas.records import JSON, Completion, Prompt
-from schemas.run import Llm
+from schemas.sections import Llm
 
 PATH = "chat/completions"
 SPARE = 8  # connections beside those of calls in flight, for looking up stored answers

@@ -20,7 +20,7 @@ from language_models.protocols import ChatConnection
 from language_models.scheduler import Scheduler
 from schemas.errors import EngineError
 from schemas.records import Completion, KeyMaker, Prompt
-from schemas.run import Llm
+from schemas.sections import Llm
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 

@@ -14,7 +14,7 @@ import polars as pl
 
 from schemas.errors import ConfigError, DataError
 from schemas.records import Completion, Prompt, canonical
-from schemas.run import Llm
+from schemas.sections import Llm
 
 COLUMNS = ("kind", "id", "field", "text", "model")
 WHOLE = ""  # the field of an answer that was recorded as it came

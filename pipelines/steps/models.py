@@ -18,7 +18,8 @@ from pipelines.fitted import Fitted, fit, read_fitted
 from pipelines.night import Counts, Night, step
 from recommenders import load_recommender
 from schemas.errors import ConfigError, unknown_name
-from schemas.run import Model, Run
+from schemas.run import Run
+from schemas.sections import Model
 from schemas.tables import METRICS
 
 USER_METRICS = ("recall@20", "ndcg@20")  # kept per user, for comparisons that a report does not show
@@ -64,7 +65,7 @@ def evaluate(night: Night) -> Counts:
     return {
         "models": [{name: result[name] for name in SHOWN} for result in results],
         "users": len(exam.users),
-        "users_without_train": exam.users_without_train,
+        "users_without_train": len(exam.new_users),
         "repeats": exam.repeats,
         "selected": select(run, results),
         "results": results,

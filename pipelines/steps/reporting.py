@@ -15,7 +15,13 @@ from features.corpus import attributes
 from features.recipes import RECIPES
 from pipelines.night import Counts, Night, step, write_json
 
-SLICES = {"cold items": "cold", "tail items": "tail", "warm items": "warm"}  # what the report shows of all slices
+SLICES = {  # what the report shows of all slices
+    "cold items": "cold",
+    "tail items": "tail",
+    "warm items": "warm",
+    "new items among themselves": "new items",
+    "new users": "new users",
+}
 SAMPLES = 6  # profiles and readers shown
 SHOWN_TITLES = 8  # of a reader's items, the latest first
 
@@ -134,7 +140,8 @@ def _without(row: dict[str, float], name: str) -> dict[str, float]:
 
 
 def _renamed(result: dict[str, Any]) -> dict[str, Any]:
-    return {**result, "slices": {short: result["slices"][full] for full, short in SLICES.items()}}
+    found = result["slices"]
+    return {**result, "slices": {short: found[full] for full, short in SLICES.items() if full in found}}
 
 
 def _llm_runs(night: Night) -> list[dict[str, Any]]:

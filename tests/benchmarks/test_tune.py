@@ -3,7 +3,7 @@
 from itertools import islice
 
 from benchmarks.tune import BACKBONE, OBJECTIVE, TRAINING, draws
-from schemas.run import Features, Model, Objective, Part
+from schemas.sections import Features, Model, Objective, Part
 
 LIGHTGCN = Model(name="a", backbone=Part(name="lightgcn", options={"dim": 8}), training={"batch_size": 7})
 CANDIDATE = LIGHTGCN.model_copy(
@@ -41,7 +41,7 @@ def test_every_searched_name_is_one_that_the_models_take() -> None:
     from graph_models.backbones import BACKBONES
     from graph_models.objectives import OBJECTIVES
     from graph_models.options import known_options
-    from schemas.run import Training
+    from schemas.sections import Training
 
     assert set(TRAINING) <= set(Training.model_fields)
     for name, space in BACKBONE.items():

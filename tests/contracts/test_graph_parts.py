@@ -26,7 +26,7 @@ from graph_models.options import check_options, known_options
 from graph_models.propagation import layer_mean
 from graph_models.sampler import Sampler
 from graph_models.trainer import fit
-from schemas import run
+from schemas import sections
 from schemas.errors import DataError
 from tests.support.communities import community_text, two_communities
 
@@ -65,12 +65,12 @@ def without_text(graph: GraphDataset) -> torch.Tensor:
 
 def build(graph: GraphDataset, objective: str, backbone: str = "lightgcn", **options: object) -> GraphModel:
     with seeded(0):
-        part = run.Objective(name=objective, weight=0.5, options=options)
-        return build_model(graph, run.Part(name=backbone), [part])
+        part = sections.Objective(name=objective, weight=0.5, options=options)
+        return build_model(graph, sections.Part(name=backbone), [part])
 
 
 def losses(model: GraphModel, graph: GraphDataset, loss: str = "bpr") -> dict[str, torch.Tensor]:
-    settings = run.Training(loss=loss, batch_size=50, negatives=8)
+    settings = sections.Training(loss=loss, batch_size=50, negatives=8)
     batch = next(Sampler(graph, settings, np.random.default_rng(0)).epoch())
     with seeded(1):
         return model.losses(graph, batch, settings)
@@ -137,7 +137,7 @@ def test_an_objective_improves_when_trained_alone(name, graph):
     with seeded(0):
         x = torch.randn(graph.num_users + graph.num_items, 8, requires_grad=True)
         objective = OBJECTIVES[name](graph, 8)
-        batch = next(Sampler(graph, run.Training(batch_size=1000), np.random.default_rng(0)).epoch())
+        batch = next(Sampler(graph, sections.Training(batch_size=1000), np.random.default_rng(0)).epoch())
         optimizer = torch.optim.Adam([x, *objective.parameters()], lr=0.05)
         curve = []
         for _ in range(50):
@@ -170,7 +170,7 @@ def stop_after_three(epoch: Epoch) -> None:
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_a_stopped_run_goes_on_to_the_same_vectors(name, graph, tmp_path):
     """What an objective draws or freezes is either remembered or drawn again alike."""
-    settings = run.Training(batch_size=100, max_epochs=4, evaluate_every=2)
+    settings = sections.Training(batch_size=100, max_epochs=4, evaluate_every=2)
     selection = Selection(lambda user, item: {"recall@20": float((user @ item.T).std())})
     whole = fit(graph, build(graph, name), settings, 1, selection)
     checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", "key")
@@ -232,11 +232,11 @@ def test_a_table_with_no_text_at_all_is_survived(name, graph):
         for table in (community_text().item, community_text().user)
     )
     bare = make_dataset(two_communities().train, FeatureSet(item, user))
-    backbone = run.Part(name=name if name in BACKBONES else "lightgcn")
-    objectives = [run.Objective(name=name, weight=1)] if name in OBJECTIVES else []
+    backbone = sections.Part(name=name if name in BACKBONES else "lightgcn")
+    objectives = [sections.Objective(name=name, weight=1)] if name in OBJECTIVES else []
     model = build_model(bare, backbone, objectives)
-    batch = next(Sampler(bare, run.Training(), np.random.default_rng(0)).epoch())
-    loss = torch.stack(list(model.losses(bare, batch, run.Training()).values())).sum()
+    batch = next(Sampler(bare, sections.Training(), np.random.default_rng(0)).epoch())
+    loss = torch.stack(list(model.losses(bare, batch, sections.Training()).values())).sum()
     loss.backward()
     assert loss.isfinite()
     assert all(each.grad is None or each.grad.isfinite().all() for each in model.parameters())

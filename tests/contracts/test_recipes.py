@@ -13,7 +13,7 @@ from language_models.engines import make_engine
 from language_models.tokens import prompt_tokens
 from schemas.errors import AnswerError, ConfigError
 from schemas.records import EdgeRow, Event, GeneratedRow, ProfileRow, Subject
-from schemas.run import Llm
+from schemas.sections import Llm
 
 GOLDEN = Path(__file__).parent / "golden"
 FOLDER = Path(find_spec("features.recipes").origin).parent

@@ -16,7 +16,8 @@ from graph_models.backbones import BACKBONES
 from graph_models.objectives import OBJECTIVES
 from recommenders import RECOMMENDERS, load_recommender, make_recommender
 from recommenders.base import InnerProduct, Recommender
-from schemas.run import Data, Evaluation, Features, Model, Objective, Part, Run, Training
+from schemas.run import Run
+from schemas.sections import Data, Evaluation, Features, Model, Objective, Part, Training
 from tests.support.communities import ITEMS, USERS, community_text, two_communities
 
 TRAINING = Training(

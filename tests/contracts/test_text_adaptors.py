@@ -13,7 +13,7 @@ from graph_models.adaptors.base import Adaptor
 from graph_models.device import seeded
 from graph_models.experts import ROWS_AT_ONCE
 from graph_models.options import known_options
-from schemas import run
+from schemas import sections
 
 WIDTH = 6
 
@@ -21,7 +21,7 @@ WIDTH = 6
 def adaptor(name: str, sources: int = 2) -> Adaptor:
     """With parameters that are nowhere zero, as after training."""
     with seeded(0), torch.no_grad():
-        built = make_adaptor(run.Part(name=name), (WIDTH,) * sources)
+        built = make_adaptor(sections.Part(name=name), (WIDTH,) * sources)
         for parameter in built.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
     return built

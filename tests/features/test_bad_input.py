@@ -10,7 +10,7 @@ import pytest
 from features.readers import read_source
 from features.readers.lines import BLOCK
 from schemas.errors import ConfigError, DataError
-from schemas.run import Data
+from schemas.sections import Data
 
 GOOD = [f"u{n % 10},i{n // 10},{1 + n % 5},{1_600_000_000 + n}" for n in range(100)]
 HEADER = "user_id,item_id,rating,timestamp"

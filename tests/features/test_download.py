@@ -16,7 +16,7 @@ import pytest
 from features.readers import read_source
 from features.readers.archives import SLACK
 from schemas.errors import ConfigError, DataError
-from schemas.run import Data
+from schemas.sections import Data
 
 CSV = b"user_id,item_id\nu1,i1\nu2,i2\n"
 

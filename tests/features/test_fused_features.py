@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from features.corpus import Part
-from features.table import EdgeTable, FeatureTable, averaged, joined, mean_of_train_items, shuffled, shuffled_edges
+from features.table import EdgeTable, FeatureTable, averaged, joined, mean_of_items, shuffled, shuffled_edges
 from schemas.errors import DataError
 
 
@@ -58,7 +58,7 @@ def test_one_source_stays_what_it_is(fuse):
 
 
 def test_a_users_mean_is_taken_source_by_source():
-    user = mean_of_train_items(joined([A, B]), train([(0, 0), (0, 1), (0, 2), (1, 1), (2, 3)]))
+    user = mean_of_items(joined([A, B]), train([(0, 0), (0, 1), (0, 2), (1, 1), (2, 3)]))
     assert user.x.tolist() == [[2, 3, 6.5, 7.5, 8.5], [0, 0, 8, 9, 10], [0] * 5]
     assert user.has.tolist() == [[True, True], [False, True], [False, False]]
     assert user.present.tolist() == [True, True, False]

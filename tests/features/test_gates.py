@@ -12,7 +12,7 @@ from features.gates import GateReport, check_table
 from features.measures import against_asked
 from schemas.errors import GateError, StoreError
 from schemas.expectations import embedding_suite, profile_suite
-from schemas.run import Gates
+from schemas.sections import Gates
 
 ROWS = 60  # per kind
 GATES = Gates()

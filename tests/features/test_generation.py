@@ -15,7 +15,7 @@ from language_models.engines import make_engine
 from language_models.ledger import Ledger
 from schemas.errors import BudgetError, LeakError
 from schemas.records import Event, Subject
-from schemas.run import Llm
+from schemas.sections import Llm
 from tests.support.scripted_engine import ScriptedEngine
 
 LLM = Llm()

@@ -22,7 +22,7 @@ from language_models.ledger import Call, Ledger
 from language_models.simulator.tokens import count_tokens
 from schemas.errors import BudgetError
 from schemas.records import Event, Prompt, Subject, canonical, sha256
-from schemas.run import Llm
+from schemas.sections import Llm
 from tests.support.scripted_engine import ScriptedEngine
 
 SAMPLE = Path(__file__).parents[2] / "infra" / "sample"

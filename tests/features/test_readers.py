@@ -14,7 +14,7 @@ import pytest
 from features.readers import READERS, read_source
 from features.readers.lines import BLOCK, read_json_lines
 from schemas.errors import ConfigError, DataError
-from schemas.run import Data
+from schemas.sections import Data
 
 ROWS = [("u1", "i1", 5.0, 100), ("u1", "i2", 3.0, 200), ("u2", "i1", 4.0, 150), ("u3", "i3", 1.0, 50)]
 INTERACTIONS = pl.DataFrame(ROWS, schema=["user_id", "item_id", "rating", "timestamp"], orient="row")

@@ -7,11 +7,11 @@ import pytest
 
 from features.corpus import make_corpus
 from features.recipes import make_recipe, make_recipes
-from schemas import run
+from schemas import sections
 from schemas.errors import AnswerError, ConfigError
 from schemas.records import Event, Subject
 
-ITEM, USER = run.Recipe(name="rlmrec.item"), run.Recipe(name="rlmrec.user")
+ITEM, USER = sections.Recipe(name="rlmrec.item"), sections.Recipe(name="rlmrec.user")
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_all_columns_are_shown_unless_some_are_named(corpus):
     [subject] = corpus.train.subjects("item")
     assert json.loads(recipe.ask(subject).user) == {"title": "Emma", "author": "None"}
     with pytest.raises(ConfigError, match="columns: titel: unknown, did you mean title"):
-        make_recipes([run.Recipe(name="rlmrec.item", options={"columns": ["titel"]})], corpus)
+        make_recipes([sections.Recipe(name="rlmrec.item", options={"columns": ["titel"]})], corpus)
 
 
 def test_the_noun_is_in_the_instruction():

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from features.corpus import Part
-from features.table import FeatureTable, align, mean_of_train_items, shuffled
+from features.table import FeatureTable, align, mean_of_items, shuffled
 from schemas.errors import DataError
 
 IDS = pl.Series("id", ["a", "b", "c"])
@@ -50,7 +50,7 @@ def train(edges: list[tuple[int, int]], users: int = 3, items: int = 3) -> Part:
 
 def test_a_users_vector_is_the_mean_of_his_items_that_have_one() -> None:
     items = align(vectors({"a": [2, 0], "b": [0, 4]}), IDS, "item", "s")
-    table = mean_of_train_items(items, train([(0, 0), (0, 1), (0, 2), (1, 2)]))
+    table = mean_of_items(items, train([(0, 0), (0, 1), (0, 2), (1, 2)]))
     assert table.x.tolist() == [[1, 2], [0, 0], [0, 0]]
     assert table.present.tolist() == [True, False, False]
     assert table.source == "mean(s)"
@@ -58,7 +58,7 @@ def test_a_users_vector_is_the_mean_of_his_items_that_have_one() -> None:
 
 def test_a_repeated_pair_counts_once_in_the_mean() -> None:
     items = align(vectors({"a": [2, 0], "b": [0, 4]}), IDS, "item", "s")
-    assert mean_of_train_items(items, train([(0, 0), (0, 0), (0, 1)])).x[0].tolist() == [1, 2]
+    assert mean_of_items(items, train([(0, 0), (0, 0), (0, 1)])).x[0].tolist() == [1, 2]
 
 
 def test_shuffling_moves_vectors_among_rows_that_have_one_and_is_seeded() -> None:

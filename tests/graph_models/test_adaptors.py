@@ -6,7 +6,7 @@ from graph_models.adaptors.gate import Gate
 from graph_models.adaptors.moe import MixtureOfExperts
 from graph_models.adaptors.whitening import Whitening
 from graph_models.device import seeded
-from schemas import run
+from schemas import sections
 from schemas.errors import ConfigError, DataError
 
 HAS = torch.tensor([[True, True], [True, False], [False, True], [False, False]])
@@ -74,16 +74,19 @@ def test_mixture_of_experts_needs_one_width():
 
 
 def test_a_run_file_names_an_adaptor_and_its_options():
-    assert make_adaptor(run.Part(name="gate", options={"dim": 5}), (3, 2)).dim == 5
+    assert make_adaptor(sections.Part(name="gate", options={"dim": 5}), (3, 2)).dim == 5
     assert make_adaptor(None, (3, 2)).dim == 5
 
 
 @pytest.mark.parametrize(
     ("part", "message"),
     [
-        (run.Part(name="gates"), r"features\.adaptor\.name: gates: unknown, did you mean gate"),
-        (run.Part(name="gate", options={"dims": 3}), r"features\.adaptor\.options: dims: unknown, did you mean dim"),
-        (run.Part(name="moe", options={"dropout": 1.0}), r"features\.adaptor\.options\.dropout: .*found 1\.0"),
+        (sections.Part(name="gates"), r"features\.adaptor\.name: gates: unknown, did you mean gate"),
+        (
+            sections.Part(name="gate", options={"dims": 3}),
+            r"features\.adaptor\.options: dims: unknown, did you mean dim",
+        ),
+        (sections.Part(name="moe", options={"dropout": 1.0}), r"features\.adaptor\.options\.dropout: .*found 1\.0"),
     ],
 )
 def test_what_no_adaptor_takes_is_named(part, message):

@@ -8,7 +8,7 @@ from graph_models.dataset import make_dataset
 from graph_models.device import seeded
 from graph_models.experts import ROWS_AT_ONCE
 from graph_models.objectives.kar import KAR
-from schemas import run
+from schemas import sections
 from schemas.errors import DataError
 from tests.support.graphs import make_part, make_text
 
@@ -92,7 +92,7 @@ def test_more_rows_than_go_at_once_give_the_same(part):
 
 
 def test_an_adaptor_comes_before_the_experts(graph):
-    objective = kar(replace(graph, adaptor=run.Part(name="whitening", options={"dim": 5})))
+    objective = kar(replace(graph, adaptor=sections.Part(name="whitening", options={"dim": 5})))
     assert objective.experts.shared.first.in_features == 5
     objective.inputs(start(graph)).square().sum().backward()
     assert objective.user_text.adaptor.map[0].grad.abs().sum() > 0

@@ -8,7 +8,7 @@ from graph_models.device import seeded
 from graph_models.model import build_model
 from graph_models.objectives.rlmrec_gen import RLMRecGen, draw
 from schemas.errors import DataError
-from schemas.run import Objective, Part, Training
+from schemas.sections import Objective, Part, Training
 from tests.support.graphs import make_batch, make_vectors
 
 DIM, NODES, WITH_TEXT = 4, 21, 18  # users 0 and 5 and item 2 (node 14) have no text

@@ -7,7 +7,7 @@ import torch
 from features.corpus import Part
 from graph_models.dataset import make_dataset
 from graph_models.sampler import Sampler
-from schemas.run import Training
+from schemas.sections import Training
 from tests.support.graphs import make_part
 
 

@@ -10,7 +10,7 @@ from graph_models.device import seeded
 from graph_models.model import GraphModel, build_model
 from graph_models.objectives.text_init import TextInit
 from schemas.errors import DataError
-from schemas.run import Objective, Part, Training
+from schemas.sections import Objective, Part, Training
 from tests.support.graphs import make_batch, make_text, make_vectors
 
 USERS, MISSING = 12, [0, 5, 14]  # nodes without text: two users and item 2

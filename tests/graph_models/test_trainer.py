@@ -10,7 +10,7 @@ from graph_models.model import build_model
 from graph_models.sampler import Batch
 from graph_models.trainer import fit
 from schemas.errors import ConfigError
-from schemas.run import Objective, Part, Training
+from schemas.sections import Objective, Part, Training
 
 SHORT = Training(loss="infonce", negatives=4, batch_size=16, max_epochs=6, evaluate_every=2, learning_rate=0.01)
 

@@ -13,7 +13,7 @@ from language_models.inquiry import Counts
 from language_models.judging import Question
 from language_models.ledger import Ledger
 from schemas.errors import BudgetError, EngineError, StopError
-from schemas.run import Llm
+from schemas.sections import Llm
 from tests.support.prompts import make_prompt, make_question
 from tests.support.scripted_engine import ScriptedEngine
 
@@ -186,7 +186,7 @@ import os, signal
 from pathlib import Path
 from language_models.answering import answer_all
 from language_models.ledger import Ledger
-from schemas.run import Llm
+from schemas.sections import Llm
 from tests.support.prompts import make_question
 from tests.support.scripted_engine import ScriptedEngine
 engine = ScriptedEngine(lambda prompt: os.kill(os.getpid(), signal.SIGKILL) if prompt.id == "3" else "text")

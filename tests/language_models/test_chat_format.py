@@ -12,7 +12,7 @@ from language_models.chat_format import (
     request_body,
     strict_schema,
 )
-from schemas.run import Llm
+from schemas.sections import Llm
 from tests.support.faulty_endpoint import ANSWER, completion
 from tests.support.prompts import make_prompt
 

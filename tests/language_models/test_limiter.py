@@ -13,7 +13,7 @@ from language_models.limiter import BURST_S, SHARE, STREAK, Bucket, Limiter
 from language_models.rate_headers import asked_wait
 from language_models.scheduler import Scheduler, Status
 from schemas.errors import EngineError
-from schemas.run import Llm
+from schemas.sections import Llm
 from tests.support.scripted_connection import Connection, Engine, ListDesk, Outcome, now
 from tests.support.simulated_loop import simulate
 

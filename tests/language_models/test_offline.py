@@ -6,7 +6,7 @@ import re
 from language_models.engines import make_engine
 from language_models.facts import STOP_WORDS, phrases, read_facts
 from language_models.filling import fill, sentence
-from schemas.run import Llm
+from schemas.sections import Llm
 from tests.support.prompts import make_prompt
 
 DRACULA = {

@@ -17,7 +17,7 @@ from language_models.engines import make_engine
 from language_models.judging import Question
 from language_models.ledger import Ledger
 from schemas.errors import BudgetError, EngineError, StoreError
-from schemas.run import Llm
+from schemas.sections import Llm
 from tests.support.prompts import make_prompt, make_question
 from tests.support.simulator import simulator
 

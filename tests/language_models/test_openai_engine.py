@@ -17,7 +17,7 @@ from language_models.faults import Failure
 from language_models.protocols import OnlineEngine
 from schemas.errors import EngineError
 from schemas.records import KeyMaker
-from schemas.run import Llm
+from schemas.sections import Llm
 from tests.support.faulty_endpoint import ANSWER, chat, completion, endpoint, refuse
 from tests.support.prompts import make_prompt
 

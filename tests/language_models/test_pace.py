@@ -8,7 +8,7 @@ from language_models.faults import Fault
 from language_models.pace import Pace
 from language_models.protocols import Reply
 from schemas.errors import EngineError
-from schemas.run import Llm
+from schemas.sections import Llm
 from tests.support.scripted_connection import BAD_REQUEST, REFUSED, SERVER, TIMEOUT, answer, limited, prompt
 
 

@@ -10,7 +10,7 @@ from language_models.prices import Price, check_prices, cost_usd, price_of, rese
 from language_models.tokens import most_tokens, prompt_tokens
 from schemas.errors import BudgetError, ConfigError
 from schemas.records import Completion, Prompt
-from schemas.run import Llm
+from schemas.sections import Llm
 from tests.support.prompts import make_prompt, make_question
 
 PAID = Llm(engine="openai", model="m", usd_per_million_input=2.0, usd_per_million_output=10.0, max_output_tokens=1000)

@@ -7,7 +7,7 @@ import pytest
 
 from language_models.engines import make_engine
 from schemas.errors import ConfigError, DataError
-from schemas.run import Llm
+from schemas.sections import Llm
 from tests.support.prompts import make_prompt
 
 ROWS = {

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from language_models.faults import Fault
 from language_models.scheduler import GRACE_S, WAITING, Scheduler, Status
 from schemas.errors import BudgetError, EngineError
-from schemas.run import Llm
+from schemas.sections import Llm
 from tests.support.scripted_connection import (
     BAD_KEY,
     BAD_REQUEST,

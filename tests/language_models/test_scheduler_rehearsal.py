@@ -6,7 +6,7 @@ from itertools import count
 import pytest
 
 from language_models.engines import make_engine
-from schemas.run import Llm
+from schemas.sections import Llm
 from tests.support.prompts import make_prompt
 from tests.support.simulator import simulator
 

@@ -8,7 +8,7 @@ import pytest
 
 from language_models.scheduler import Scheduler, Status
 from language_models.window import COOL_S, Window
-from schemas.run import Llm
+from schemas.sections import Llm
 from tests.support.scripted_connection import Connection, Engine, ListDesk, Outcome, limited, now
 from tests.support.simulated_loop import simulate
 

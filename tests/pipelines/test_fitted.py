@@ -5,13 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from features.table import mean_of_train_items
+from features.table import mean_of_items
 from pipelines import steps
 from pipelines.fitted import feature_tables, read_fitted
 from pipelines.night import open_night
 from pipelines.steps.models import select
 from schemas.errors import ConfigError, StoreError
-from schemas.run import Features, Model, load_run
+from schemas.run import load_run
+from schemas.sections import Features, Model
 from tests.support.small_world import RUN
 
 DS = "2026-01-01"
@@ -33,7 +34,7 @@ def test_the_shuffled_control_permutes_items_and_takes_user_means_from_them(mate
     real, permuted = (feature_tables(materialized, model, corpus, seed=1) for model in (plain, control))
     assert sorted(map(tuple, permuted.item.x)) == sorted(map(tuple, real.item.x))
     assert (permuted.item.x == real.item.x).all(axis=1).mean() < 0.2
-    np.testing.assert_array_equal(permuted.user.x, mean_of_train_items(permuted.item, corpus.train).x)
+    np.testing.assert_array_equal(permuted.user.x, mean_of_items(permuted.item, corpus.train).x)
 
 
 def test_a_user_profile_is_permuted_among_users(materialized) -> None:

@@ -4,7 +4,8 @@ import pytest
 
 from recommenders import check_model, load_recommender, make_recommender
 from schemas.errors import ConfigError, StoreError
-from schemas.run import Data, Features, Model, Objective, Part, Run
+from schemas.run import Run
+from schemas.sections import Data, Features, Model, Objective, Part
 
 RUN = Run(name="two", lake="lake", data=Data(path="data"), file=Path("two.toml"))
 LIGHTGCN, TEXT = Part(name="lightgcn"), Features(item="title")

@@ -4,7 +4,8 @@ import torch
 
 from features.table import FeatureSet
 from recommenders import Graph, make_recommender
-from schemas.run import Data, Features, Model, Part, Run, Training
+from schemas.run import Run
+from schemas.sections import Data, Features, Model, Part, Training
 from tests.support.communities import USERS, community_text, two_communities
 
 TRAINING = Training(loss="infonce", negatives=10, batch_size=64, learning_rate=0.02, max_epochs=6, evaluate_every=2)

@@ -14,7 +14,7 @@ from language_models.answering import answer_all
 from language_models.engines import make_engine
 from language_models.ledger import Ledger
 from schemas.errors import LoregraphError
-from schemas.run import Llm
+from schemas.sections import Llm
 from tests.support.prompts import make_question
 
 

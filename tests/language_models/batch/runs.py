@@ -19,7 +19,7 @@ from language_models.inquiry import Counts
 from language_models.judging import Question
 from language_models.ledger import Ledger
 from schemas.errors import AnswerError
-from schemas.run import Llm
+from schemas.sections import Llm
 from tests.support.prompts import make_prompt
 from tests.support.simulator import Simulator
 
