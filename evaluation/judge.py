@@ -8,8 +8,8 @@ from evaluation.metrics import Scores, coverage, score
 from evaluation.protocol import Exam
 from evaluation.ranking import Ranks, rank
 from evaluation.recommendations import Recommendations
-from evaluation.slices import score_slices
-from schemas.run import Evaluation
+from evaluation.slices import score_new, score_slices
+from schemas.sections import Evaluation
 
 SLICE_KS = (20,)
 
@@ -43,5 +43,8 @@ def examine(recommender: Ranks, exam: Exam, settings: Evaluation) -> Verdict:
         recommended,
         score(recommended, exam.truth, settings.ks),
         {f"coverage@{k}": coverage(recommended, exam.truth.shape[1], k) for k in settings.ks},
-        score_slices(recommended, exam, settings.cold, settings.head, SLICE_KS),
+        {
+            **score_slices(recommended, exam, settings.cold, settings.head, SLICE_KS),
+            **score_new(recommender, exam, SLICE_KS),
+        },
     )

@@ -35,20 +35,21 @@ class Exam:
         """Who is judged: row numbers of users with truth and at least one train interaction, ascending."""
         return np.flatnonzero((np.diff(self.truth.indptr) > 0) & (self.train.user_degree > 0)).astype(np.int64)
 
-    @property
-    def users_without_train(self) -> int:
-        """Users with truth who are not judged because train has nothing of them."""
-        return int(((np.diff(self.truth.indptr) > 0) & (self.train.user_degree == 0)).sum())
+    @cached_property
+    def new_users(self) -> NDArray[np.int64]:
+        """Users with truth of whom train has nothing: judged apart from the others, never in the overall figures."""
+        return np.flatnonzero((np.diff(self.truth.indptr) > 0) & (self.train.user_degree == 0)).astype(np.int64)
 
 
 def validation(corpus: Corpus) -> Exam:
-    """Make the exam that models are chosen on: truth is valid, train is masked."""
-    return _exam("valid", corpus.train, corpus.valid.by_user, corpus.train.by_user)
+    """Make the exam that models are chosen on: truth is valid, train is masked, and so is what is reserved."""
+    return _exam("valid", corpus.train, corpus.valid.by_user, corpus.train.by_user + corpus.reserved.by_user)
 
 
 def testing(corpus: Corpus) -> Exam:
-    """Make the exam that is reported: truth is test, train and valid are masked."""
-    return _exam("test", corpus.train, corpus.test.by_user, corpus.train.by_user + corpus.valid.by_user)
+    """Make the exam that is reported: truth is test, train and valid are masked, and so is what is reserved."""
+    seen = corpus.train.by_user + corpus.valid.by_user + corpus.reserved.by_user
+    return _exam("test", corpus.train, corpus.test.by_user, seen)
 
 
 def vector_judge(exam: Exam, ks: Sequence[int]) -> Judge:

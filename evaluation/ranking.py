@@ -32,6 +32,24 @@ def rank(recommender: Ranks, users: Int64, k: int, seen: csr_matrix, chunk: int 
     return join(parts, k)
 
 
+def rank_among(
+    recommender: Ranks, users: Int64, k: int, seen: csr_matrix, inside: NDArray[np.bool_], chunk: int = 512
+) -> Recommendations:
+    """The same with the items of a slice [I] as the only candidates; all others are masked, `chunk` users at a time.
+
+    `users` are ascending.
+    """
+    parts = []
+    for rows in chunks(len(users), chunk):
+        hidden = csr_matrix(seen[users[rows]].toarray() | ~inside)  # [B, I]
+        some = users[rows]
+        count = np.zeros(seen.shape[0], dtype=np.int64)
+        count[some] = np.diff(hidden.indptr)
+        mask = csr_matrix((hidden.data, hidden.indices, np.concatenate([[0], np.cumsum(count)])), shape=seen.shape)
+        parts.append(recommender.recommend(some, k, mask))
+    return join(parts, k)
+
+
 def rank_vectors(
     user: Tensor, item: Tensor, users: Int64, k: int, seen: csr_matrix, scores_at_once: int = SCORES_AT_ONCE
 ) -> Recommendations:

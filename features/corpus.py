@@ -17,6 +17,7 @@ from schemas.records import Event, Kind, Subject
 
 Int64 = NDArray[np.int64]
 PARTS = ("train", "valid", "test")
+RESERVED = "reserved"  # rows that are neither learned from, nor shown to anybody, nor judged
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Corpus:
     edges: Int64  # [2, E]
     time: Int64  # [E]
     weight: NDArray[np.float32]  # [E]
-    part: NDArray[np.int8]  # [E] index into PARTS
+    part: NDArray[np.int8]  # [E] index into PARTS and RESERVED after them
     split_id: str
     timed: bool = False
     review: tuple[str | None, ...] | None = None  # [E]
@@ -129,13 +130,31 @@ class Corpus:
     def test(self) -> Part:
         return Part(**self._fields(2))
 
+    @cached_property
+    def reserved(self) -> Part:
+        """What no model learns from: events of held-out users and items, and those that click models keep for later."""
+        return Part(**self._fields(3))
+
+    @cached_property
+    def support(self) -> Part:
+        """The reserved events of users without any train interaction: what is known of them when they are served."""
+        return Part(**self._rows(np.flatnonzero((self.part == 3) & (self.train.user_degree[self.edges[0]] == 0))))
+
+    @cached_property
+    def served(self) -> Part:
+        """What is known of every user when he is served: train, and the support of users who have none."""
+        alone = (self.part == 3) & (self.train.user_degree[self.edges[0]] == 0)
+        return Part(**self._rows(np.flatnonzero((self.part == 0) | alone)))
+
     def ids(self, kind: Kind) -> pl.Series:
         """The ids of a kind in index order."""
         return (self.users if kind == "user" else self.items)["id"]
 
     def _fields(self, part: int) -> dict[str, Any]:
+        return self._rows(np.flatnonzero(self.part == part))
+
+    def _rows(self, rows: Int64) -> dict[str, Any]:
         """The arguments of a Part."""
-        rows = np.flatnonzero(self.part == part)
         return {
             "num_users": self.num_users,
             "num_items": self.num_items,
@@ -151,8 +170,8 @@ def make_corpus(users: pl.DataFrame, items: pl.DataFrame, splits: pl.DataFrame) 
     """Index the tables of a night.
 
     `users`, `items`: `id` and text columns. `splits`: user_id, item_id, time (int64 or all null), order (int64),
-    weight (float32), part (train, valid, test), split_id, optional review and rating. Raises DataError on an id that
-    is in `splits` but in neither table, on duplicate ids, and on more than one split id.
+    weight (float32), part (train, valid, test, reserved), split_id, optional review and rating. Raises DataError on an
+    id that is in `splits` but in neither table, on duplicate ids, and on more than one split id.
     """
     users, items = _sorted(users, "users"), _sorted(items, "items")
     splits = splits.sort("order", maintain_order=True)
@@ -160,6 +179,7 @@ def make_corpus(users: pl.DataFrame, items: pl.DataFrame, splits: pl.DataFrame) 
     if len(split_ids) != 1:
         raise DataError(f"splits: expected one split id, found {len(split_ids)}: {split_ids[:3]}")
     timed = splits["time"].null_count() == 0
+    codes = {name: code for code, name in enumerate((*PARTS, RESERVED))}
     edges = np.stack([_rows(splits["user_id"], users["id"], "user"), _rows(splits["item_id"], items["id"], "item")])
     return Corpus(
         users=users,
@@ -167,7 +187,7 @@ def make_corpus(users: pl.DataFrame, items: pl.DataFrame, splits: pl.DataFrame) 
         edges=edges,
         time=(splits["time"] if timed else splits["order"]).cast(pl.Int64).to_numpy(),
         weight=splits["weight"].cast(pl.Float32).to_numpy(),
-        part=splits["part"].replace_strict({name: i for i, name in enumerate(PARTS)}, return_dtype=pl.Int8).to_numpy(),
+        part=splits["part"].replace_strict(codes, return_dtype=pl.Int8).to_numpy(),
         split_id=str(split_ids[0]),
         timed=timed,
         review=tuple(splits["review"].to_list()) if "review" in splits.columns else None,

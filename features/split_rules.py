@@ -1,4 +1,4 @@
-"""The four rules that give interactions their part.
+"""The rules that give interactions their part.
 
 | rule | part |
 |---|---|
@@ -6,6 +6,11 @@
 | time | the last share `test` of all events, before it a share `valid`; one moment is not cut in two (if there are 3) |
 | ratio | shares of every user's rows, drawn at random |
 | leave_one_out | a user's last event is test, the one before valid; those below `min_interactions` stay in train |
+| oldest | a user's first half, at most `history` events, is train; the rest test, valid or, for most users, reserved |
+
+`oldest` is KAR's (arXiv 2306.10933): prompts and features know train, click models learn from the reserved events;
+`test` and `valid` are shares of users. `cold_items` and `cold_users` are shares of ids, drawn at random: what a rule
+gave train of them becomes reserved, so that nothing is learned from it; valid and test stay as the rule has them.
 
 Random choices order rows by a hash of seed, user and item, so they do not depend on the order of the rows. A share of a
 user's rows is rounded up or down at random in proportion (2.3 rows are 3 with probability 0.3), and a user with train
@@ -21,12 +26,21 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.corpus import PARTS
+from features.corpus import PARTS, RESERVED
 from schemas.errors import ConfigError, DataError
-from schemas.run import Split
+from schemas.sections import Split
 
-Parts = NDArray[np.int8]  # [E] index into PARTS
+Parts = NDArray[np.int8]  # [E] index into PARTS, RESERVED after them
 UInt64 = NDArray[np.uint64]
+
+
+def hold_out(rows: pl.DataFrame, part: Parts, split: Split) -> Parts:
+    """The parts after all train rows of the shares `cold_items` and `cold_users` have become reserved."""
+    cold = np.zeros(rows.height, dtype=bool)
+    for column, share in (("item_id", split.cold_items), ("user_id", split.cold_users)):
+        if share:
+            cold |= _unit(_drawn_id(rows[column], split.seed, column)) < share
+    return np.where(cold & (part == PARTS.index("train")), np.int8(len(PARTS)), part)
 
 
 def refuse_empty_parts(part: Parts, split: Split) -> None:
@@ -73,6 +87,16 @@ def _leave_one_out(rows: pl.DataFrame, split: Split) -> Parts:
     return rows.select(held.cast(pl.Int8)).to_series().to_numpy()
 
 
+def _oldest(rows: pl.DataFrame, split: Split) -> Parts:
+    place, size = pl.int_range(pl.len()).over("user_id"), pl.len().over("user_id").cast(pl.Int64)  # rows are in order
+    shown = pl.min_horizontal((size + 1) // 2, pl.lit(split.history))
+    draw = pl.Series(_unit(_drawn_id(rows["user_id"], split.seed, "oldest")))
+    codes = {name: pl.lit(code, dtype=pl.Int8) for code, name in enumerate((*PARTS, RESERVED))}
+    later = pl.when(draw < split.test).then(codes["test"]).when(draw < split.test + split.valid).then(codes["valid"])
+    part = pl.when(place < shown).then(codes["train"]).otherwise(later.otherwise(codes[RESERVED]))
+    return rows.select(part).to_series().to_numpy()
+
+
 def _drawn(rows: pl.DataFrame, valid: float, test: float, seed: int) -> Parts:
     """[E] parts: shares of every user's rows, drawn by hash, whatever order the rows come in."""
     user, item = _id_hash(rows["user_id"]), _id_hash(rows["item_id"])
@@ -99,6 +123,12 @@ def _id_hash(ids: pl.Series) -> UInt64:
     return pl.DataFrame({"id": ids}).join(hashes, on="id", how="left", maintain_order="left")["hash"].to_numpy()
 
 
+def _drawn_id(ids: pl.Series, seed: int, purpose: str) -> UInt64:
+    """[E] a random number per id, seed and purpose."""
+    key = int.from_bytes(hashlib.blake2b(f"{seed} {purpose}".encode(), digest_size=8).digest(), "little")
+    return _mixed(_id_hash(ids) ^ np.uint64(key))
+
+
 def _mixed(x: UInt64) -> UInt64:
     """The finaliser of SplitMix64 (Steele et al., OOPSLA 2014): nearby inputs give unrelated outputs."""
     x = x + np.uint64(0x9E3779B97F4A7C15)
@@ -121,6 +151,7 @@ _ADVICE = {
     "time": "there are too few events; raise split.valid and split.test, or use another rule",
     "ratio": "raise split.valid and split.test, or use another rule",
     "leave_one_out": "too few users have split.min_interactions; lower it, or use another rule",
+    "oldest": "there are too few users; raise split.valid and split.test, or use another rule",
 }
 
 RULES: dict[str, Callable[[pl.DataFrame, Split], Parts]] = {
@@ -128,4 +159,5 @@ RULES: dict[str, Callable[[pl.DataFrame, Split], Parts]] = {
     "time": _by_time,
     "ratio": _ratio,
     "leave_one_out": _leave_one_out,
+    "oldest": _oldest,
 }

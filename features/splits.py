@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from features.corpus import PARTS
-from features.split_rules import RULES, refuse_empty_parts
+from features.corpus import PARTS, RESERVED
+from features.split_rules import RULES, hold_out, refuse_empty_parts
 from schemas.errors import ConfigError, DataError
 from schemas.records import canonical
-from schemas.run import Split
+from schemas.sections import Split
 
 HASHED_ROWS = 1_000_000  # rows turned into text at once for the split id
 
@@ -26,20 +26,20 @@ def make_splits(interactions: pl.DataFrame, split: Split, until: int | None = No
     exist; a source without timestamps knows no time, so there `until` changes nothing.
 
     Returns user_id, item_id, time (Int64, null without timestamps), order (Int64, 0..E-1: by timestamp, then position,
-    then input row), weight (Float32, 1), part, split_id (16 hex digits), and review and rating where there are any. The
-    rules are the table of `features.split_rules`.
+    then input row), weight (Float32, 1), part (`reserved` beside the three), split_id (16 hex digits), and review and
+    rating where there are any. The rules are the table of `features.split_rules`.
 
     The split id covers every user, item, time (or position) and part, and all settings of `split`. It does not depend
     on the order of the rows, except where that order is all that says which of two events came last.
 
     Raises ConfigError when the rule needs a column that the source does not have, DataError when a part is empty.
     """
-    if split.valid + split.test >= 1 and split.rule in ("time", "ratio"):
+    if split.valid + split.test >= 1 and split.rule in ("time", "ratio", "oldest"):
         raise ConfigError(f"split.valid + split.test: expected less than 1, found {split.valid} + {split.test}")
     rows = _ordered(_before(interactions, until))
-    part = RULES[split.rule](rows, split)
+    part = hold_out(rows, RULES[split.rule](rows, split), split)
     refuse_empty_parts(part, split)
-    rows = rows.with_columns(pl.Series("part", np.array(PARTS)[part], dtype=pl.String))
+    rows = rows.with_columns(pl.Series("part", np.array([*PARTS, RESERVED])[part], dtype=pl.String))
     time = pl.col("timestamp") if "timestamp" in rows.columns else pl.lit(None)
     return rows.select(
         "user_id",
@@ -73,7 +73,7 @@ def split_summary(splits: pl.DataFrame) -> dict[str, Any]:
         "split_id": splits["split_id"].first(),
         "users": users,
         "items": items,
-        "interactions": {part: counts.get(part, 0) for part in PARTS},
+        "interactions": {**dict.fromkeys(PARTS, 0), **counts},
         "users_without_train": users - train["user_id"].n_unique(),
         "items_without_train": items - train["item_id"].n_unique(),
     }

@@ -22,7 +22,8 @@ from features.table import FeatureSet
 from graph_models.curve import Epoch
 from graph_models.options import check_options
 from schemas.errors import ConfigError, StoreError
-from schemas.run import Model, Run
+from schemas.run import Run
+from schemas.sections import Model
 
 Float32 = NDArray[np.float32]
 Progress = Callable[[Epoch], None]
@@ -107,11 +108,28 @@ class InnerProduct(Recommender):
         return made
 
     def _serve(self, corpus: Corpus, user: Float32, item: Float32, has_vector: NDArray[np.bool_]) -> None:
-        """Take vectors, with popularity as one more dimension that only users without a vector have."""
+        """Take vectors, with popularity as one more dimension that only users without a vector have.
+
+        A held-out user without a vector is folded in: the mean of the vectors of the items that are known of him.
+        """
         popular = popularity(corpus.train.item_degree)
+        user, has_vector = _folded_in(corpus, user, item, has_vector)
         self.user = _rows(np.column_stack([user * has_vector[:, None], ~has_vector]))
         self.item = _rows(np.column_stack([item, popular]))
         self.known = known(corpus)
+
+
+def _folded_in(
+    corpus: Corpus, user: Float32, item: Float32, has_vector: NDArray[np.bool_]
+) -> tuple[Float32, NDArray[np.bool_]]:
+    history = corpus.support.by_user.astype(np.float32)
+    new = ~has_vector & (np.diff(history.indptr) > 0)
+    if not new.any():
+        return user, has_vector
+    mean = np.asarray(history[new] @ item, dtype=np.float32) / np.diff(history.indptr)[new][:, None]
+    user = user.copy()
+    user[new] = mean
+    return user, has_vector | new
 
 
 def _rows(x: NDArray[Any]) -> Float32:
@@ -128,6 +146,7 @@ def popularity(degree: NDArray[np.int64]) -> Float32:
 
 def known(corpus: Corpus) -> csr_matrix:
     """Every interaction of the corpus, held out or not: bool [U, I], rows sorted."""
-    matrix = csr_matrix(corpus.train.by_user + corpus.valid.by_user + corpus.test.by_user)
+    parts = (corpus.train, corpus.valid, corpus.test, corpus.reserved)
+    matrix = csr_matrix(sum((part.by_user for part in parts[1:]), parts[0].by_user))
     matrix.sort_indices()
     return matrix

@@ -6,7 +6,7 @@ from evaluation.judge import examine
 from evaluation.protocol import Exam
 from evaluation.recommendations import Recommendations
 from features.corpus import Part
-from schemas.run import Evaluation
+from schemas.sections import Evaluation
 
 
 class Ascending:

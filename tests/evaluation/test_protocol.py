@@ -44,7 +44,7 @@ def test_test_masks_train_and_valid(small):
 def test_users_without_train_are_counted_not_judged(small):
     exam = make_test_exam(small)
     assert exam.users.tolist() == [0, 1]
-    assert exam.users_without_train == 1
+    assert len(exam.new_users) == 1
 
 
 def test_an_item_the_user_already_had_is_no_truth(small):

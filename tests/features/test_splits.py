@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from features.corpus import make_corpus
 from features.splits import k_core, make_splits, split_summary
 from schemas.errors import ConfigError, DataError
-from schemas.run import Split
+from schemas.sections import Split
 
 COLUMNS = ["user_id", "item_id", "time", "order", "weight", "part", "split_id"]
 
