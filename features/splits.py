@@ -15,6 +15,7 @@ from schemas.errors import ConfigError, DataError
 from schemas.records import canonical
 from schemas.sections import Split
 
+LATER = ("history", "cold_items", "cold_users")  # settings that the first split ids did not know
 HASHED_ROWS = 1_000_000  # rows turned into text at once for the split id
 
 
@@ -101,6 +102,12 @@ def _ordered(interactions: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("order"))
 
 
+def _settings(split: Split) -> dict[str, Any]:
+    """All settings; one that came later counts where it is not at its default, so that older split ids stay."""
+    settings, default = split.model_dump(), Split().model_dump()
+    return {key: value for key, value in settings.items() if key not in LATER or value != default[key]}
+
+
 def _split_id(rows: pl.DataFrame, split: Split) -> str:
     """16 hex digits of sha256 over the settings and the rows sorted by user and item."""
     given: list[str] = ["timestamp", "position"]
@@ -109,7 +116,7 @@ def _split_id(rows: pl.DataFrame, split: Split) -> str:
         rows, when = rows.with_columns(rank=pl.int_range(pl.len()).over("user_id")), ["rank"]
     columns = ["user_id", "item_id", *when, "part"]
     content = rows.select(columns).sort("user_id", "item_id", *columns[2:])
-    digest = hashlib.sha256(canonical({"split": split.model_dump(), "columns": columns, "rows": rows.height}).encode())
+    digest = hashlib.sha256(canonical({"split": _settings(split), "columns": columns, "rows": rows.height}).encode())
     for part in content.iter_slices(HASHED_ROWS):
         digest.update(part.write_csv(include_header=False, quote_style="non_numeric").encode())
     return digest.hexdigest()[:16]

@@ -6,7 +6,11 @@ import json
 from pathlib import Path
 
 from recommenders.base import Progress, Recommender
+from recommenders.ease import EASE
+from recommenders.gf_cf import GFCF
 from recommenders.graph import Graph
+from recommenders.item_knn import ItemKNN
+from recommenders.lore_filter import LoreFilter
 from recommenders.popularity import Popularity
 from recommenders.pure_svd import PureSVD
 from recommenders.text_match import TextMatch
@@ -15,7 +19,11 @@ from schemas.run import Run
 from schemas.sections import Model
 
 RECOMMENDERS: dict[str, type[Recommender]] = {
+    "ease": EASE,
+    "gf_cf": GFCF,
     "graph": Graph,
+    "item_knn": ItemKNN,
+    "lore_filter": LoreFilter,
     "popularity": Popularity,
     "pure_svd": PureSVD,
     "text_match": TextMatch,
@@ -28,8 +36,10 @@ def check_model(model: Model, run: Run) -> None:
     if model.recommender not in RECOMMENDERS:
         raise ConfigError(unknown_name(f"{where}.recommender", model.recommender, RECOMMENDERS))
     read = model.features
-    if model.control == "shuffled" and (read is None or not (read.item or read.edges)):
-        raise ConfigError(f"{where}.control: shuffled permutes texts and edges; add [models.features] or remove it")
+    if model.control != "none" and (read is None or not (read.item or read.edges)):
+        raise ConfigError(
+            f"{where}.control: {model.control} changes texts and edges; add [models.features] or remove it"
+        )
     RECOMMENDERS[model.recommender].check(model, run)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
@@ -37,6 +37,9 @@ class Recommender(ABC):
 
     name: ClassVar[str]  # its key in RECOMMENDERS
     source: ClassVar[str]  # the paper, or what it stands for
+    space: ClassVar[Mapping[str, Sequence[Any]]] = MappingProxyType({})  # option -> values that a search may try
+    seeded: ClassVar[bool] = True  # whether two seeds give two models
+    reads_text: ClassVar[bool] = False  # whether it needs features.item
 
     @classmethod
     def check(cls, model: Model, run: Run) -> None:

@@ -16,6 +16,7 @@ class Popularity(InnerProduct):
 
     name: ClassVar[str] = "popularity"
     source: ClassVar[str] = "count of train interactions"
+    seeded: ClassVar[bool] = False
 
     def __init__(self) -> None:
         pass

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from features.corpus import Corpus
 from features.table import FeatureSet
@@ -21,6 +22,8 @@ class PureSVD(InnerProduct):
 
     name: ClassVar[str] = "pure_svd"
     source: ClassVar[str] = "Cremonesi et al., RecSys 2010; normalised as in LightGCN"
+    space: ClassVar[Mapping[str, Sequence[Any]]] = {"dim": (32, 64, 128, 256)}
+    seeded: ClassVar[bool] = False
 
     def __init__(self, *, dim: Size = 64) -> None:
         self.dim = dim

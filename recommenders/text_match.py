@@ -25,6 +25,8 @@ class TextMatch(InnerProduct):
 
     name: ClassVar[str] = "text_match"
     source: ClassVar[str] = "nearest text vectors, untrained"
+    seeded: ClassVar[bool] = False
+    reads_text: ClassVar[bool] = True
 
     def __init__(self, *, user: Literal["mean", "profile"] = "mean") -> None:
         self.user_text = user

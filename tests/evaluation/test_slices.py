@@ -61,6 +61,7 @@ def test_every_slice_is_scored_on_its_own_users():
         "warm items": [2],
         "head items": [2],
         "tail items": [0, 1],
+        "new items": [0, 1],
         "few interactions": [1, 2],
         "many interactions": [0],
     }
