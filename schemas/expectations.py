@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.sections import Gates
+from schemas.sections import Gates, Quality
 
 NORM_TOLERANCE = 1e-3  # float32 rounding of a 4096-dimensional unit vector is far below it
 
@@ -76,6 +76,23 @@ def embedding_suite(gates: Gates) -> Suite:
             _unique("kind", "id", "source"),
             _not_null("text_hash"),
             _not_null("id"),
+        ),
+    )
+
+
+def quality_suite(quality: Quality) -> Suite:
+    """The most that each measure of the answers may be; `features.measures.measure_quality` has a column for each."""
+    return Suite(
+        "answer_quality",
+        ("recipe", "field"),
+        tuple(
+            Expectation(
+                "expect_column_values_to_be_between",
+                (measure,),
+                f"at most {limit:.4g} in every field",
+                {"max_value": limit},
+            )
+            for measure, limit in quality.limits.items()
         ),
     )
 

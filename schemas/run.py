@@ -14,16 +14,23 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from schemas.errors import ConfigError, unknown_name
 from schemas.sections import (
+    Click,
+    ClickModel,
+    ClickTraining,
+    Compare,
     Data,
     Encoder,
     Evaluation,
     Gates,
     Llm,
     Model,
+    Quality,
     Recipe,
     Recommend,
+    Refresh,
     Section,
     Split,
+    System,
     Training,
 )
 
@@ -43,8 +50,10 @@ class Run(Section):
     split: Split = Split()
     llm: Llm = Llm()
     recipes: tuple[Recipe, ...] = ()
+    refresh: Refresh = Refresh()
     encoder: Encoder = Encoder()
     gates: Gates = Gates()
+    quality: Quality = Quality()
     training: Training = Training()
     seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1)
     device: str = Field("auto", description="auto, cpu, cuda, cuda:0, ...")
@@ -52,6 +61,9 @@ class Run(Section):
     baseline: str = Field("lightgcn", description="the model that lifts are measured against")
     evaluation: Evaluation = Evaluation()
     recommend: Recommend = Recommend()
+    click: Click = Click()
+    click_models: tuple[ClickModel, ...] = Field((), description="what `loregraph click` trains and compares")
+    compare: Compare | None = Field(None, description="what `loregraph compare` tunes and compares")
     file: Path = Field(Path("run.toml"), description="where this run was read from")
 
     @model_validator(mode="after")
@@ -71,6 +83,17 @@ class Run(Section):
                 raise ValueError(unknown_name(where, referred_name, names))
         return self
 
+    @model_validator(mode="after")
+    def click_names_agree(self) -> Run:
+        """Names of click models are unique; every `control_of` is among them."""
+        names = [model.name for model in self.click_models]
+        for model in self.click_models:
+            if names.count(model.name) > 1:
+                raise ValueError(f"click_models: two models are called {model.name}")
+            if model.control_of is not None and model.control_of not in names:
+                raise ValueError(unknown_name(f"click_models.{model.name}.control_of", model.control_of, names))
+        return self
+
     def llm_of(self, recipe: str) -> Llm:
         """The chat engine's settings for one recipe: `[llm]` with the recipe's own keys on top."""
         own = next((each.llm for each in self.recipes if each.name == recipe), {})
@@ -83,6 +106,10 @@ class Run(Section):
     def training_of(self, model: Model) -> Training:
         """The trainer's settings for one model: `[training]` with the model's own keys on top."""
         return Training.model_validate({**self.training.model_dump(), **model.training})
+
+    def click_training_of(self, model: ClickModel) -> ClickTraining:
+        """The trainer's settings for one click model: `[click.training]` with the model's own keys on top."""
+        return ClickTraining.model_validate({**self.click.training.model_dump(), **model.training})
 
 
 def load_run(file: Path, lake: str | None = None, max_cost_usd: float | None = None) -> Run:
@@ -105,6 +132,11 @@ def load_run(file: Path, lake: str | None = None, max_cost_usd: float | None = N
         for model in run.models:
             _training_keys(model)
             run.training_of(model)
+        for system in run.compare.systems if run.compare else ():
+            _training_keys(system, "compare.systems")
+        for click_model in run.click_models:
+            _click_training_keys(click_model)
+            run.click_training_of(click_model)
     except ValidationError as error:
         raise ConfigError(_explain(file, error)) from None
     except ConfigError as error:
@@ -153,10 +185,16 @@ def _llm_keys(recipe: Recipe) -> None:
             raise ConfigError(f"recipes.{recipe.name}.llm.{key}: one for the whole run; put it under [llm]")
 
 
-def _training_keys(model: Model) -> None:
+def _training_keys(model: Model | System, where: str = "models") -> None:
     for key in model.training:
         if key not in Training.model_fields:
-            raise ConfigError(unknown_name(f"models.{model.name}.training", key, Training.model_fields))
+            raise ConfigError(unknown_name(f"{where}.{model.name}.training", key, Training.model_fields))
+
+
+def _click_training_keys(model: ClickModel) -> None:
+    for key in model.training:
+        if key not in ClickTraining.model_fields:
+            raise ConfigError(unknown_name(f"click_models.{model.name}.training", key, ClickTraining.model_fields))
 
 
 def _explain(file: Path, error: ValidationError) -> str:

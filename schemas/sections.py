@@ -9,8 +9,11 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from schemas.errors import unknown_name
+
 Option = str | int | float | bool | list[str] | list[int] | list[float]
 Metric = Literal["recall@20", "ndcg@20", "recall@10", "ndcg@10", "recall@5", "ndcg@5"]
+Control = Literal["none", "shuffled", "shuffled_items", "shuffled_users", "random"]
 
 
 class Section(BaseModel):
@@ -34,6 +37,9 @@ class Data(Section):
     time_unit: Literal["s", "ms", "us"] = Field("s", description="unit of the source's timestamps; stored as seconds")
     min_rating: float | None = Field(None, description="ratings below it are not positive interactions and are dropped")
     k_core: int = Field(0, ge=0, description="repeatedly drop users and items with fewer interactions; 0 keeps all")
+    items_from: Literal["catalogue", "first_event"] = Field(
+        "catalogue", description="when an item of the catalogue exists: always, or from its first event on"
+    )
     simulated: bool = Field(False, description="shown wherever the data is shown")
 
 
@@ -107,6 +113,26 @@ class Recipe(Section):
         None, description="file with an instruction that replaces the recipe's own; relative to the run file"
     )
     llm: dict[str, Any] = Field({}, description="keys of [llm] that differ for this recipe")
+
+
+class Refresh(Section):
+    """When a user is asked about again: each recipe shows a history up to the last of its points of refresh.
+
+    The first event is one, then the event that is `events` after the last, or an earlier one at which the history has
+    drifted: the cosine distance of its mean text from that at the last point is more than `drift`. The newest events
+    after that point stay unseen until the next one, in a first night too. Only the history decides, so it does not
+    matter which nights came before.
+    """
+
+    events: int = Field(1, gt=0, description="new events of a user after which he is asked about again; 1: after each")
+    drift: float | None = Field(None, gt=0, lt=1, description="or earlier, at such a change of the history's mean text")
+
+    @model_validator(mode="after")
+    def drift_counts(self) -> Refresh:
+        """Drift only brings a refresh forward, so there is something to bring forward."""
+        if self.drift is not None and self.events == 1:
+            raise ValueError("drift: without effect while events = 1; set events to as many as may stay unseen at most")
+        return self
 
 
 class Encoder(Section):
@@ -201,6 +227,51 @@ class Gates(Section):
     mostly: float = Field(0.99, ge=0, le=1, description="share of rows that must pass each row-wise rule")
 
 
+class Quality(Section):
+    """How answers are measured, and the most that a measure may be in any field of any recipe.
+
+    A share of 1.0 (a drift in length of `inf`) gates nothing. Drift is gated between nights of the same models and the
+    same version of the recipe alone: others may write otherwise.
+    """
+
+    similarity: float = Field(0.8, ge=0.7, le=1, description="share of two-word shingles that nearly equal texts share")
+    language: str = Field(
+        "en", pattern=r"^([a-z]{2,3})?$", description="ISO 639 code of the language to be expected; empty: not judged"
+    )
+    sampled: int = Field(2000, gt=0, description="texts of a field whose language is judged, chosen by hash")
+    min_texts: int = Field(20, ge=0, description="fields with fewer texts are reported and not gated")
+    near_duplicates: float | None = Field(0.2, ge=0, le=1, description="share of texts nearly equal to another one")
+    largest_cluster: float | None = Field(0.1, ge=0, le=1, description="share of texts that are all nearly equal")
+    other_language: float | None = Field(0.1, ge=0, le=1, description="share of texts surely in another language")
+    unknown_items: float | None = Field(
+        0.2, ge=0, le=1, description="share of texts on users that name a title of the catalogue the prompt did not"
+    )
+    over_limit: float | None = Field(0.5, ge=0, le=1, description="share of texts over the recipe's word limit")
+    coverage_drop: float | None = Field(0.1, ge=0, le=1, description="coverage lost since the earlier night")
+    length_drift: float | None = Field(0.5, ge=0, description="change of the mean length: 0.5 is half as long again")
+    word_drift: float | None = Field(0.5, ge=0, le=1, description="Jensen-Shannon distance of the use of words")
+    text_change: float | None = Field(None, ge=0, le=1, description="share of users or items with another text")
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Measure -> the most that it may be, of those measures that are gated."""
+        values = {name: getattr(self, name) for name in GATED_MEASURES}
+        return {name: value for name, value in values.items() if value is not None and value != float("inf")}
+
+
+GATED_MEASURES = (
+    "near_duplicates",
+    "largest_cluster",
+    "other_language",
+    "unknown_items",
+    "over_limit",
+    "coverage_drop",
+    "length_drift",
+    "word_drift",
+    "text_change",
+)
+
+
 class Part(Section):
     """A registered part (backbone or recommender) with its own options."""
 
@@ -253,6 +324,11 @@ class Training(Section):
     max_epochs: int = Field(200, gt=0)
     evaluate_every: int = Field(5, gt=0, description="epochs between validations")
     patience: int = Field(5, gt=0, description="validations without a better one before the trainer stops")
+    warm_start: bool = Field(
+        False,
+        description="start from the latest earlier night's model of the same name, seed and settings; false: every "
+        "night from scratch, comparable with papers",
+    )
 
 
 class Model(Section):
@@ -264,11 +340,56 @@ class Model(Section):
     backbone: Part | None = None
     objectives: tuple[Objective, ...] = ()
     features: Features | None = None
-    control: Literal["none", "shuffled"] = Field(
-        "none", description="shuffled: text rows permuted among users and among items, and edges among users"
+    control: Control = Field(
+        "none",
+        description="shuffled: text rows permuted among users and among items, and edges among users; shuffled_items, "
+        "shuffled_users: of one kind alone; random: random unit vectors in their place",
     )
     control_of: str | None = Field(None, description="the model that this one is the control of")
     training: dict[str, Option] = Field({}, description="keys of [training] that differ for this model")
+
+
+class ClickTraining(Section):
+    """How a click model is trained (KAR, arXiv 2306.10933): AdamW, binary cross-entropy, early stopping."""
+
+    learning_rate: float = Field(5e-4, gt=0)
+    weight_decay: float = Field(0.0, ge=0, description="decoupled, of AdamW")
+    dropout: float = Field(0.0, ge=0, lt=1, description="in the deep layers and the experts")
+    batch_size: int = Field(256, gt=0)
+    max_epochs: int = Field(20, gt=0)
+    patience: int = Field(3, gt=0, description="epochs without a better AUC on validation before the trainer stops")
+
+
+class Click(Section):
+    """What click models learn and are judged on, and the search that each of them gets."""
+
+    threshold: float = Field(3.0, description="a rating above it is a click")
+    negatives: int = Field(
+        0, ge=0, description="data without ratings: every event is a click, and so many items of others are none"
+    )
+    max_history: int = Field(5, gt=0, description="events before a sample that a model sees")
+    attributes: dict[str, str] = Field(
+        {}, description="columns of items to embed -> what separates the values of one item; empty: one value"
+    )
+    user_attributes: dict[str, str] = Field({}, description="the same of users")
+    samples: int | None = Field(None, gt=0, description="samples learned from at most, drawn at random; default: all")
+    trials: int = Field(1, gt=0, description="settings tried per model on the first seed; the first is `training`")
+    learning_rates: tuple[float, float] = Field((2e-4, 2e-3), description="tried: between these, evenly in logarithm")
+    weight_decays: tuple[float, ...] = Field((0.0, 1e-4, 1e-2, 0.1), min_length=1, description="tried")
+    dropouts: tuple[float, ...] = Field((0.0, 0.1, 0.3), min_length=1, description="tried")
+    training: ClickTraining = ClickTraining()
+
+
+class ClickModel(Section):
+    """One click model, trained for every seed; its base is the first one of the same `model` that reads no text."""
+
+    name: str = Field(pattern=r"^[\w.+-]+$")
+    model: str = "din"
+    options: dict[str, Option] = Field({}, description="the model's own options")
+    features: Features | None = Field(None, description="texts of items and users that become its augmented vectors")
+    control: Literal["none", "shuffled"] = Field("none", description="shuffled: text rows permuted within each kind")
+    control_of: str | None = Field(None, description="the click model that this one is the control of")
+    training: dict[str, Option] = Field({}, description="keys of [click.training] that differ for this model")
 
 
 class Evaluation(Section):
@@ -286,3 +407,65 @@ class Recommend(Section):
 
     k: int = Field(20, gt=0)
     model: str | None = Field(None, description="default: the best on validation, mean over seeds")
+
+
+class System(Section):
+    """A recommender that `loregraph compare` tunes: the keys of a model without features."""
+
+    name: str = Field(pattern=r"^[\w+-]+$")
+    recommender: str = "graph"
+    options: dict[str, Option] = {}
+    backbone: Part | None = None
+    objectives: tuple[Objective, ...] = ()
+    training: dict[str, Option] = {}
+    without: str | None = Field(None, description="the system that is the same without text")
+    space: dict[str, list[Any]] = Field(
+        {}, description="values to try instead of the part's own, by setting such as options.l2; none: as written"
+    )
+
+
+class CompareText(Features):
+    """A text (and edges) that every system of `loregraph compare` which reads such things is tuned with."""
+
+    name: str = Field(pattern=r"^[\w+-]+$")
+
+
+class Compare(Section):
+    """The matrix of systems, texts, controls and seeds that `loregraph compare` tunes and measures."""
+
+    trials: int = Field(12, gt=0, description="settings tried per cell, controls included; the first is as written")
+    graph_trials: int | None = Field(None, gt=0, description="the same of every cell that is trained by steps")
+    search_seed: int = Field(0, description="of the draws of settings")
+    search_users: int = Field(5000, ge=0, description="validation users that settings are compared on; 0: all")
+    seeds: tuple[int, ...] | None = Field(None, min_length=1, description="of the final fits; default: the run's")
+    baseline: str = Field("best", description="system that lifts are against; best: the best without text on valid")
+    title: str | tuple[str, ...] = Field("title", description="columns of the title-only control")
+    controls: tuple[Literal["shuffled", "shuffled_items", "shuffled_users", "title", "random"], ...] = Field(
+        ("shuffled", "title", "random"), description="what every text is measured against"
+    )
+    resamples: int = Field(10_000, gt=0, description="resamples of users for the paired intervals")
+    price_model: str | None = Field(
+        None, description="whose prices count where no price of the model that answered is known"
+    )
+    systems: tuple[System, ...] = Field(min_length=1)
+    texts: tuple[CompareText, ...] = ()
+
+    @model_validator(mode="after")
+    def names_agree(self) -> Compare:
+        """Names are unique; `without` and the baseline are among the systems."""
+        names = [system.name for system in self.systems]
+        for kind, each in (("systems", names), ("texts", [text.name for text in self.texts])):
+            for name in each:
+                if each.count(name) > 1:
+                    raise ValueError(f"{kind}: two are called {name}")
+        referred = [(f"systems.{system.name}.without", system.without) for system in self.systems]
+        referred += [("baseline", self.baseline)] if self.baseline != "best" else []
+        for where, referred_name in referred:
+            if referred_name is not None and referred_name not in names:
+                raise ValueError(unknown_name(where, referred_name, names))
+        return self
+
+    def features(self) -> tuple[Features, ...]:
+        """Every text that a cell may read."""
+        title = (Features(item=self.title),) if "title" in self.controls and self.texts else ()
+        return (*self.texts, *title)

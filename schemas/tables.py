@@ -82,7 +82,7 @@ TABLES: Mapping[str, Table] = {
     ),
     "prompts": Table(
         "what was asked: subject (and which part of its history, 0 for all of it), call key, the other side's ids and "
-        "the latest time (unix seconds) behind the text",
+        "the latest time (unix seconds) behind the text; where candidates were shown, which and who drew them",
         {
             "recipe": String,
             "version": String,
@@ -95,6 +95,7 @@ TABLES: Mapping[str, Table] = {
             "max_time": Int64,
         },
         key=("recipe", "kind", "id", "part"),
+        optional={"candidate_ids": pl.List(String), "candidates_by": String},
     ),
     "profiles": Table(
         "texts read out of answers, with the call they came from and the split they may know",
@@ -162,6 +163,36 @@ TABLES: Mapping[str, Table] = {
             "split_id": String,
         },
         key=("recipe", "user_id", "part"),
+    ),
+    "answer_quality": Table(
+        "measures of the answers by recipe and field (rejects by recipe alone: field empty), and the most that each "
+        "may be (null: not gated); written before the gates, so that it says why one failed",
+        {
+            "recipe": String,
+            "kind": String,
+            "field": String,
+            "measure": String,
+            "value": Float64,
+            "allowed": Float64,
+            "detail": String,
+        },
+        key=("recipe", "kind", "field", "measure"),
+    ),
+    "answer_examples": Table(
+        "answers behind a measure: the largest clusters of near-duplicates, titles that no prompt showed, other "
+        "languages; said is the title or language, size the number of texts, ids some of them, text that of the first",
+        {
+            "recipe": String,
+            "kind": String,
+            "field": String,
+            "measure": String,
+            "rank": Int64,
+            "said": String,
+            "size": Int64,
+            "ids": pl.List(String),
+            "text": String,
+        },
+        key=("recipe", "kind", "field", "measure", "rank"),
     ),
     "rejects": Table(
         "answers and input rows that could not be used, and why",
@@ -238,10 +269,110 @@ TABLES: Mapping[str, Table] = {
         {"model": String, "seed": Int64, "user_id": String, "metric": String, "value": Float64},
         key=("model", "seed", "user_id", "metric"),
     ),
+    "click_metrics": Table(
+        "metrics of click models on valid and test: auc, log_loss, gauc (mean over users, by their samples)",
+        {"model": String, "seed": Int64, "part": String, "metric": String, "value": Float64},
+        key=("model", "seed", "part", "metric"),
+    ),
+    "comparisons": Table(
+        "cells of `loregraph compare` (a system with a text, or a control of one) with the settings that validation "
+        "chose: metrics on test (mean over users and seeds), US dollars of the texts (null: price unknown), seconds of "
+        "a fit and of the search, peak MiB of a fit",
+        {
+            "name": String,
+            "system": String,
+            "text": String,
+            "control": String,
+            "control_of": String,
+            "settings": String,
+            "tried": Int64,
+            "possible": Int64,
+            "valid": Float64,
+            "recall@20": Float64,
+            "ndcg@20": Float64,
+            "users": Int64,
+            "usd": Float64,
+            "usd_per_1000_users": Float64,
+            "usd_per_point": Float64,
+            "seconds": Float64,
+            "search_seconds": Float64,
+            "mib": Float64,
+        },
+        key=("name",),
+    ),
+    "comparison_intervals": Table(
+        "differences between cells on test by slice and metric: 95 % intervals of a paired bootstrap over users, p "
+        "(two-sided), and p adjusted by Holm within slice and metric; role: what `against` is to `name`",
+        {
+            "name": String,
+            "against": String,
+            "role": String,
+            "slice": String,
+            "metric": String,
+            "difference": Float64,
+            "low": Float64,
+            "high": Float64,
+            "p": Float64,
+            "p_adjusted": Float64,
+            "users": Int64,
+        },
+        key=("name", "against", "role", "slice", "metric"),
+    ),
     "recommendations": Table(
         "the published lists: rank 1 is the best",
         {"model": String, "user_id": String, "rank": Int64, "item_id": String, "score": Float64},
         key=("model", "user_id", "rank"),
+    ),
+    "lineage": Table(
+        "which version of a table a step wrote, and which versions it had read; `model:NAME/SEED`: a fitted model and "
+        "what it was trained on; parts: what was read of a source (null: all); config_hash and source_hash: of models; "
+        "run_file: sha256 of the file; written_at: unix seconds",
+        {
+            "step": String,
+            "table": String,
+            "version": Int64,
+            "source": String,
+            "source_ds": String,
+            "source_version": Int64,
+            "source_hash": String,
+            "parts": pl.List(String),
+            "config_hash": String,
+            "split_id": String,
+            "run_file": String,
+            "loregraph": String,
+            "written_at": Int64,
+        },
+        key=("step", "table", "version", "source", "source_ds", "source_hash"),
+    ),
+    "calls": Table(
+        "every call behind published rows as the ledger has kept it: what was sent, what came, tokens, dollars, times "
+        "(unix seconds); grows, and holds whatever data of users the prompts have shown",
+        {
+            "key": String,
+            "recipe": String,
+            "version": String,
+            "kind": String,
+            "id": String,
+            "engine": String,
+            "endpoint": String,
+            "model": String,
+            "system": String,
+            "user": String,
+            "answer_schema": String,
+            "correction": String,
+            "answers": pl.List(String),
+            "finish_reason": String,
+            "answered_by": String,
+            "turns": Int64,
+            "input_tokens": Int64,
+            "output_tokens": Int64,
+            "cost_usd": Float64,
+            "asked_at": Float64,
+            "answered_at": Float64,
+            "night": String,
+        },
+        key=("key",),
+        nightly=False,
     ),
 }
 
