@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -12,7 +12,7 @@ Judge = Callable[[Tensor, Tensor], Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass over the train edges."""
+    """One pass over the train edges; epoch 0 is a warm start before any pass: without a loss, and never the best."""
 
     epoch: int  # from 1
     loss: dict[str, float]  # part -> mean over the epoch's batches, weighted as in the sum
@@ -29,6 +29,7 @@ class Fit:
     valid: dict[str, float]
     user: Tensor  # float32 [U, d]
     item: Tensor  # float32 [I, d]
+    parameters: Mapping[str, Tensor] = field(default_factory=dict)  # of the best validation; empty without a checkpoint
 
 
 @dataclass(frozen=True)

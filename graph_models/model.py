@@ -51,11 +51,11 @@ class GraphModel(nn.Module):
 
     def reports(self) -> dict[str, dict[str, Any]]:
         """What objectives say of themselves, by name; none of most."""
-        return {
-            name: dict(each.report)
-            for name, each in self.objectives.items()
-            if isinstance(each, Objective) and each.report
-        }
+        return {name: dict(each.report) for name, each in self._named() if each.report}
+
+    def parts(self) -> dict[str, Backbone | Objective]:
+        """The backbone and the objectives, by what the names of their parameters begin with."""
+        return {"backbone": self.backbone, **{f"objectives.{name}": each for name, each in self._named()}}
 
     def _start(self) -> Tensor:
         x = self.backbone.inputs()
@@ -70,7 +70,10 @@ class GraphModel(nn.Module):
         return self.backbone.scored(z)
 
     def _all(self) -> list[Objective]:
-        return [objective for objective in self.objectives.values() if isinstance(objective, Objective)]
+        return [objective for _, objective in self._named()]
+
+    def _named(self) -> list[tuple[str, Objective]]:
+        return [(name, each) for name, each in self.objectives.items() if isinstance(each, Objective)]
 
     def _ranking(self, z: Tensor, graph: GraphDataset, batch: Batch, settings: sections.Training) -> Tensor:
         anchor = z.index_select(0, batch.user)  # [B, d]; its backward is faster than that of z[batch.user]

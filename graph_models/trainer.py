@@ -30,18 +30,22 @@ def fit(
     selection: Selection,
     checkpoint: Checkpoint | None = None,
     progress: Callable[[Epoch], None] | None = None,
+    warm: bool = False,
 ) -> Fit:
     """Train on the graph's device until validation stops improving or `max_epochs`.
 
     With a checkpoint, a stopped run goes on from its last validation, with the curve it would have had, and a finished
-    one is returned as it is. `progress` is called after each epoch. Raises ConfigError when the loss is not finite and
-    when the judge does not measure the selection metric.
+    one is returned as it is; the parameters of the best validation are kept. `progress` is called after each epoch.
+    `warm`: the model brings parameters that were trained before, so it is validated before its first epoch as well.
+    This epoch 0 is told and never chosen: the earlier model was chosen on much the same validation, which flatters it,
+    and has learned nothing of what is new. Raises ConfigError when the loss is not finite and when the judge does not
+    measure the selection metric.
     """
     run = _Run(graph, model.to(graph.device), settings, seed, selection, checkpoint)
     with seeded(seed):
         run.resume()
         while not run.finished:
-            epoch = run.epoch()
+            epoch = run.start() if warm and not run.history else run.epoch()
             if progress:
                 progress(epoch)
     return run.result()
@@ -71,23 +75,34 @@ class _Run:
     def finished(self) -> bool:
         values = self._validations()
         since_best = len(values) - 1 - int(np.argmax(values)) if values else 0
-        return len(self.history) >= self.settings.max_epochs or since_best >= self.settings.patience
+        return self._trained >= self.settings.max_epochs or since_best >= self.settings.patience
+
+    def start(self) -> Epoch:
+        """Validate the model as it came: epoch 0, which is none to choose."""
+        began = time.perf_counter()
+        return self._add(0, {}, self._validate(), began)
 
     def epoch(self) -> Epoch:
-        start, number = time.perf_counter(), len(self.history) + 1
+        began, number = time.perf_counter(), self._trained + 1
         loss = self._train(number)
         due = number % self.settings.evaluate_every == 0 or number == self.settings.max_epochs
-        valid = self._validate() if due else None
-        epoch = Epoch(number, loss, valid, time.perf_counter() - start)
-        self.history.append(epoch)
-        if valid is not None:
-            self._save()
-        return epoch
+        return self._add(number, loss, self._validate() if due else None, began)
 
     def result(self) -> Fit:
         best = self._best()
         assert best.valid is not None, "the best epoch is one of those that were validated"
-        return Fit(tuple(self.history), best.epoch, best.valid, self.best["user"], self.best["item"])
+        parameters = _inside(self.best, "parameters.")
+        return Fit(tuple(self.history), best.epoch, best.valid, self.best["user"], self.best["item"], parameters)
+
+    @property
+    def _trained(self) -> int:
+        return self.history[-1].epoch if self.history else 0
+
+    def _add(self, number: int, loss: dict[str, float], valid: dict[str, float] | None, began: float) -> Epoch:
+        self.history.append(Epoch(number, loss, valid, time.perf_counter() - began))
+        if valid is not None:
+            self._save()
+        return self.history[-1]
 
     def _train(self, number: int) -> dict[str, float]:
         """One pass; the sums stay on the device until its end, so that no step waits for them."""
@@ -122,15 +137,22 @@ class _Run:
             measured = ", ".join(sorted(valid))
             raise ConfigError(f"evaluation.selection: {self.selection.metric}: not measured (measured: {measured})")
         if valid[self.selection.metric] > max(self._validations(), default=-math.inf):
-            self.best = {"user": user.cpu().clone(), "item": item.cpu().clone()}
+            self.best = {"user": user.cpu().clone(), "item": item.cpu().clone(), **self._parameters()}
         return valid
 
+    def _parameters(self) -> dict[str, Tensor]:
+        """A copy in main memory, where the run leaves anything behind."""
+        state = {} if self.checkpoint is None else self.model.state_dict()
+        return {f"parameters.{name}": value.detach().cpu().clone() for name, value in state.items()}
+
     def _validations(self) -> list[float]:
-        return [epoch.valid[self.selection.metric] for epoch in self.history if epoch.valid is not None]
+        return [epoch.valid[self.selection.metric] for epoch in self._candidates() if epoch.valid is not None]
 
     def _best(self) -> Epoch:
-        validated = [epoch for epoch in self.history if epoch.valid is not None]
-        return validated[int(np.argmax(self._validations()))]
+        return self._candidates()[int(np.argmax(self._validations()))]
+
+    def _candidates(self) -> list[Epoch]:
+        return [epoch for epoch in self.history if epoch.epoch > 0 and epoch.valid is not None]
 
     def _save(self) -> None:
         if self.checkpoint is None:

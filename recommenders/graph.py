@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from evaluation.protocol import validation, vector_judge
@@ -17,8 +18,10 @@ from graph_models.checkpoint import Checkpoint
 from graph_models.curve import Epoch, Selection
 from graph_models.dataset import GraphDataset, make_dataset
 from graph_models.device import find_device, seeded
-from graph_models.model import build_model, check_parts, gives_vectors, needs_text
+from graph_models.kept import Kept, node_table
+from graph_models.model import GraphModel, build_model, check_parts, gives_vectors, needs_text
 from graph_models.trainer import fit
+from graph_models.warm_start import warm_start
 from recommenders.base import InnerProduct, Progress
 from schemas.errors import ConfigError
 from schemas.records import canonical, sha256
@@ -26,16 +29,28 @@ from schemas.run import Run
 from schemas.sections import Evaluation, Model, Part, Training
 
 
+@dataclass(frozen=True)
+class Start:
+    """An earlier night's model of the same name, seed and settings, from whose parameters tonight's starts."""
+
+    ds: str
+    config_hash: str
+    folder: Path
+
+
 class Graph(InnerProduct):
     """A backbone with its objectives, trained until validation stops improving.
 
     A user with neither train interactions nor, where the model reads text, a text vector gets popular items.
     After `fit`: `history`, `best_epoch`, `valid`, the metrics of the best epoch, and `report`, what its objectives say
-    of themselves.
+    of themselves and how it started, where `start` names an earlier model. With a folder it also has what the next
+    night's model can start from, and `save` writes that.
     """
 
     name: ClassVar[str] = "graph"
     source: ClassVar[str] = "see its backbone and objectives"
+    start: Start | None = None
+    kept: Kept | None = None
 
     def __init__(
         self,
@@ -80,14 +95,31 @@ class Graph(InnerProduct):
         judge = vector_judge(validation(corpus), sorted({*self.evaluation.ks, _k_of(self.evaluation.selection)}))
         with seeded(self.seed):
             model = build_model(graph, backbone, self.model.objectives)
-        selection = Selection(judge, self.evaluation.selection)
-        checkpoint = self._checkpoint(corpus, graph)
-        found = fit(graph, model, self.training, self.seed, selection, checkpoint, self.progress)
+        nodes = node_table(corpus, graph)
+        started = self._started(model, graph, nodes)
+        selection, checkpoint = Selection(judge, self.evaluation.selection), self._checkpoint(corpus, graph)
+        warm = self.start is not None
+        found = fit(graph, model, self.training, self.seed, selection, checkpoint, self.progress, warm)
         self.history, self.best_epoch, self.valid = found.history, found.best_epoch, found.valid
         self.about = {"model": self.model.model_dump(mode="json"), "seed": self.seed, "valid": self.valid}
-        self.report = model.reports()
+        self.report = model.reports() | started
+        self.kept = Kept(found.parameters, nodes) if found.parameters else None
         from_text = gives_vectors(backbone, self.model.objectives)
         self._serve(corpus, found.user.numpy(), found.item.numpy(), _has_vector(corpus, graph, from_text))
+
+    def save(self, folder: Path) -> None:
+        super().save(folder)
+        if self.kept is not None:
+            self.kept.save(folder)
+
+    def _started(self, model: GraphModel, graph: GraphDataset, nodes: pl.DataFrame) -> dict[str, Any]:
+        """Start a fresh model where an earlier one ended, if there is one, and say how."""
+        if self.start is None:
+            return {}
+        read = self.model.features
+        same_text = self.model.control == "none" and (read is None or read.pca is None)
+        figures = warm_start(model, Kept.load(self.start.folder), graph, nodes, same_text).figures()
+        return {"warm_start": {"from": self.start.ds, "config_hash": self.start.config_hash, **figures}}
 
     def _backbone(self) -> Part:
         if self.model.backbone is None:
@@ -99,7 +131,9 @@ class Graph(InnerProduct):
         if self.folder is None:
             return None
         parts = self.model.model_dump(mode="json", include={"backbone", "objectives"})
-        settings = {"training": self.training.model_dump(), "selection": self.evaluation.selection, "seed": self.seed}
+        training = self.training.model_dump(exclude={"warm_start"})
+        start = {"start": self.start.config_hash} if self.start else {}
+        settings = {"training": training, "selection": self.evaluation.selection, "seed": self.seed, **start}
         data = {"graph": graph.fingerprint(), "split_id": corpus.split_id, "ks": list(self.evaluation.ks)}
         return Checkpoint(self.folder / "checkpoint.safetensors", sha256(canonical({**parts, **settings, **data})))
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -24,6 +25,7 @@ class AlphaRec(Backbone):
     """
 
     source: ClassVar[str] = "Sheng et al., ICLR 2025, arXiv 2407.05441"
+    space: ClassVar[Mapping[str, Sequence[Any]]] = {"layers": (1, 2, 3)}
     needs_text: ClassVar[bool] = True
     cosine = True
 

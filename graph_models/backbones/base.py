@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -16,6 +18,8 @@ class Backbone(nn.Module, ABC):
 
     source: ClassVar[str]  # the paper
     needs_text: ClassVar[bool] = False  # whether the graph must have x_user and x_item
+    space: ClassVar[Mapping[str, Sequence[Any]]] = MappingProxyType({})  # option -> values that a search may try
+    node_rows: ClassVar[tuple[str, ...]] = ()  # parameters and kept buffers with one row for each node, users first
     dim: int  # d of the propagated vectors
     cosine: bool = False  # whether a score is the cosine, not the inner product, of two propagated vectors
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -21,7 +21,9 @@ class Objective(nn.Module, ABC):
 
     source: ClassVar[str]  # the paper
     needs_text: ClassVar[bool] = False  # whether the graph must have x_user and x_item
+    space: ClassVar[Mapping[str, Sequence[Any]]] = MappingProxyType({})  # option -> values that a search may try
     gives_vectors: ClassVar[bool] = False  # whether text alone gives a node without train interactions its vector
+    node_rows: ClassVar[tuple[str, ...]] = ()  # parameters and kept buffers with one row for each node, users first
     report: Mapping[str, Any] = MappingProxyType({})  # figures about what it was built from, kept with the model
     edges_from: str | None = None  # the recipe whose proposed edges it reads; an option of those that do
 

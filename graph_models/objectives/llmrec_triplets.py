@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ class LLMRecTriplets(Objective):
     """
 
     source: ClassVar[str] = "Wei et al., WSDM 2024, arXiv 2311.00423"
+    space: ClassVar[Mapping[str, Sequence[Any]]] = {"prune": (0.0, 0.3, 0.71)}
     users: Tensor  # int64 [P] who have both
 
     def __init__(

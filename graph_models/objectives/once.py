@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ class Once(Objective):
     """
 
     source: ClassVar[str] = "Liu et al., WSDM 2024, arXiv 2305.06566"
+    space: ClassVar[Mapping[str, Sequence[Any]]] = {"temperature": (0.1, 0.2, 0.5)}
     user: Tensor  # int64 [E] of the liked edges
     item: Tensor  # int64 [E]
     weight: Tensor  # float32 [E]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +37,7 @@ class RLMRecCon(Objective):
     """
 
     source: ClassVar[str] = "Ren et al., WWW 2024, arXiv 2310.15950"
+    space: ClassVar[Mapping[str, Sequence[Any]]] = {"temperature": (0.1, 0.2, 0.5)}
     needs_text: ClassVar[bool] = True
 
     def __init__(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -33,6 +34,7 @@ class RLMRecGen(Objective):
     """
 
     source: ClassVar[str] = "Ren et al., WWW 2024, arXiv 2310.15950"
+    space: ClassVar[Mapping[str, Sequence[Any]]] = {"temperature": (0.1, 0.2, 0.5)}
     needs_text: ClassVar[bool] = True
     present: Tensor  # bool [U+I]
     maskable: Tensor  # int64 [P] nodes that may be masked

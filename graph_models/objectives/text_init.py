@@ -28,6 +28,7 @@ class TextInit(Fusion):
 
     source: ClassVar[str] = "embeddings that start from text, as in Harte et al., RecSys 2023, arXiv 2309.09261"
     needs_text: ClassVar[bool] = True
+    node_rows: ClassVar[tuple[str, ...]] = ("start",)  # a warm start keeps it: tonight's components have other axes
     start: Tensor  # [U+I, d]
 
     def __init__(self, graph: GraphDataset, dim: int) -> None:

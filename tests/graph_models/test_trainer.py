@@ -168,3 +168,44 @@ def test_build_checks_first(graph):
         build_model(graph, Part(name="lightgcn"), [Objective(name="rlmrec", weight=1)])
     with pytest.raises(ConfigError, match="each objective once"):
         build_model(graph, Part(name="lightgcn"), CON * 2)
+
+
+def test_a_warm_model_is_validated_before_its_first_epoch_and_never_chosen_as_it_came(graph):
+    judge = Scripted(0.9, 0.3, 0.4, 0.2, 0.1)
+    settings = SHORT.model_copy(update={"max_epochs": 100, "patience": 2})
+    found = train(graph, settings, selection=Selection(judge), warm=True)
+    assert [epoch.epoch for epoch in found.history if epoch.valid] == [0, 2, 4, 6, 8]
+    assert found.history[0].loss == {}
+    assert (found.best_epoch, found.valid) == (4, {"recall@20": 0.4})
+    assert torch.equal(found.user, judge.seen[2])
+
+
+def test_a_warm_run_trains_as_many_epochs_and_as_a_cold_one_does(graph):
+    warm, cold = train(graph, warm=True), train(graph)
+    assert curve(warm)[1:] == curve(cold)
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, 5])
+def test_a_stopped_warm_run_goes_on_with_the_same_curve(graph, tmp_path, at):
+    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", "key")
+    whole = train(graph, objectives=CON, warm=True, checkpoint=Checkpoint(tmp_path / "whole.safetensors", "key"))
+    with pytest.raises(StopError):
+        train(graph, objectives=CON, checkpoint=checkpoint, progress=stop_at(at), warm=True)
+    resumed = train(graph, objectives=CON, checkpoint=checkpoint, warm=True)
+    assert curve(resumed) == curve(whole)
+    assert torch.equal(resumed.user, whole.user)
+    assert {name: value.tolist() for name, value in resumed.parameters.items()} == {
+        name: value.tolist() for name, value in whole.parameters.items()
+    }
+
+
+def test_the_parameters_of_the_best_epoch_give_its_vectors(graph, tmp_path):
+    settings = SHORT.model_copy(update={"max_epochs": 8})
+    judge = Scripted(0.1, 0.3, 0.2, 0.25)
+    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", "key")
+    found = train(graph, settings, selection=Selection(judge), objectives=CON, checkpoint=checkpoint)
+    model = build_model(graph, Part(name="lightgcn", options={"dim": 4}), CON)
+    model.load_state_dict(dict(found.parameters))
+    assert torch.equal(model.eval().vectors(graph)[0], found.user)
+    assert found.best_epoch == 4
+    assert train(graph, settings).parameters == {}  # nobody would read them

@@ -3,9 +3,11 @@ import pytest
 import torch
 
 from features.table import FeatureSet
-from recommenders import Graph, make_recommender
+from graph_models.kept import Kept
+from recommenders import Graph, load_recommender, make_recommender
+from recommenders.graph import Start
 from schemas.run import Run
-from schemas.sections import Data, Features, Model, Part, Training
+from schemas.sections import Data, Features, Model, Objective, Part, Training
 from tests.support.communities import USERS, community_text, two_communities
 
 TRAINING = Training(loss="infonce", negatives=10, batch_size=64, learning_rate=0.02, max_epochs=6, evaluate_every=2)
@@ -65,3 +67,62 @@ def test_a_user_known_by_text_alone_is_served_from_it():
     assert (found.item < 10).all()  # the community that the text speaks of
     popular = fitted(text=community_text(), model=model).recommend(np.array([2 * USERS]), 5)
     assert not np.array_equal(found.score, popular.score)
+
+
+def warm(folder, earlier, model=MODEL, progress=None, text=None) -> Graph:
+    """Fitted from what an earlier one has saved in a folder."""
+    torch.set_num_threads(1)
+    made = make_recommender(model, RUN, 1, folder, progress)
+    assert isinstance(made, Graph)
+    made.start = Start("2026-01-01", "abc", earlier)
+    made.fit(two_communities(), text or FeatureSet())
+    return made
+
+
+def test_the_best_epochs_parameters_are_saved_with_their_nodes(tmp_path):
+    fitted(tmp_path).save(tmp_path)
+    kept = Kept.load(tmp_path)
+    assert kept.parameters["backbone.embedding"].shape == (kept.nodes.height, 8)
+    assert kept.nodes.filter(~kept.nodes["trained"])["id"].to_list() == ["u99", "i99"]
+    assert kept.nodes.row(2 * USERS + 1) == ("item", "i00", True)
+    assert load_recommender(tmp_path).user.shape == (2 * USERS + 1, 9)  # what serves is what it was
+    fitted().save(tmp_path / "nothing")
+    assert sorted(file.name for file in (tmp_path / "nothing").iterdir()) == ["recommender.json", "vectors.safetensors"]
+
+
+def test_a_warm_start_begins_where_the_earlier_model_ended_and_says_so(tmp_path):
+    earlier = fitted(tmp_path / "one")
+    earlier.save(tmp_path / "one")
+    made = warm(tmp_path / "two", tmp_path / "one")
+    assert made.history[0].epoch == 0
+    assert made.history[0].valid == earlier.valid
+    assert made.best_epoch > 0
+    assert made.report["warm_start"] == {
+        "from": "2026-01-01",
+        "config_hash": "abc",
+        "nodes_kept": 2 * USERS + 20,
+        "new_from_text": 0,
+        "new_from_neighbours": 0,
+        "fresh": 2,
+        "parameters_fresh": [],
+    }
+
+
+def test_a_warm_run_goes_on_from_its_own_checkpoint_and_from_no_other(tmp_path):
+    fitted(tmp_path / "one").save(tmp_path / "one")
+    first, heard = warm(tmp_path / "two", tmp_path / "one"), []
+    again = warm(tmp_path / "two", tmp_path / "one", progress=heard.append)
+    assert heard == []
+    assert np.array_equal(again.user, first.user)
+    fitted(tmp_path / "two", progress=heard.append)
+    assert [epoch.epoch for epoch in heard] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("change", [{"features": Features(item="title", pca=3)}, {"control": "shuffled"}])
+def test_parameters_that_read_text_of_other_axes_are_not_taken_over(tmp_path, change):
+    objectives = (Objective(name="rlmrec_con", weight=0.1),)
+    model = MODEL.model_copy(update={"objectives": objectives, "features": Features(item="title"), **change})
+    fitted(tmp_path / "one", model, text=community_text()).save(tmp_path / "one")
+    report = warm(tmp_path / "two", tmp_path / "one", model, text=community_text()).report["warm_start"]
+    assert report["parameters_fresh"] == ["objectives.rlmrec_con: its text has new coordinates tonight"]
+    assert report["nodes_kept"] == 2 * USERS + 20
