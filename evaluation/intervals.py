@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from evaluation.metrics import Scores
 from schemas.errors import DataError
 
 Float64 = NDArray[np.float64]
+Pair = tuple[str, str]  # candidate, baseline
 DRAWS_AT_ONCE = 2**21  # bounds memory: 16 MiB of indices
 
 
@@ -44,21 +45,61 @@ def compare(
 
     Raises DataError where the two were judged on different users or on nobody.
     """
-    if not np.array_equal(candidate.user, baseline.user) or not len(baseline.user):
-        raise DataError(f"scores: expected the same users, found {len(candidate.user)} and {len(baseline.user)}")
-    names = [name for name in baseline.values if name in candidate.values]
-    both = np.stack([_columns(scores.values, names) for scores in (candidate, baseline)])  # [2, n, M]
-    return dict(zip(names, _intervals(both, _resample(both, resamples, seed, draws_at_once)), strict=True))
+    both, pair = {"candidate": candidate, "baseline": baseline}, ("candidate", "baseline")
+    return compare_many(both, [pair], resamples, seed, draws_at_once)[pair]
 
 
-def _columns(values: Mapping[str, Float64], names: list[str]) -> Float64:
-    return np.stack([values[name] for name in names], axis=1)  # [n, M]
+def compare_many(
+    scores: Mapping[str, Scores],
+    pairs: Sequence[Pair],
+    resamples: int,
+    seed: int = 0,
+    draws_at_once: int = DRAWS_AT_ONCE,
+) -> dict[Pair, dict[str, Interval]]:
+    """Give an interval for every pair (candidate, baseline) of named scores and every metric that all have.
+
+    The users are resampled once for all names and metrics; memory is bounded by `draws_at_once` whatever their number.
+    Raises DataError where not all were judged on the same users, or on nobody.
+    """
+    first = next(iter(scores.values()))
+    for other in scores.values():
+        if not np.array_equal(other.user, first.user) or not len(first.user):
+            raise DataError(f"scores: expected the same users, found {len(other.user)} and {len(first.user)}")
+    metrics = [name for name in first.values if all(name in each.values for each in scores.values())]
+    columns = {key: place for place, key in enumerate((name, metric) for name in scores for metric in metrics)}
+    flat = np.stack([scores[name].values[metric] for name, metric in columns], axis=1)  # [n, K]
+    means, resampled = flat.mean(axis=0), _resample(flat, resamples, seed, draws_at_once)
+
+    def interval(pair: Pair, metric: str) -> Interval:
+        one, other = (columns[name, metric] for name in pair)
+        drawn = resampled[:, [one, other]]
+        return _interval(float(means[one]), float(means[other]), drawn, len(flat))
+
+    return {pair: {metric: interval(pair, metric) for metric in metrics} for pair in pairs}
 
 
-def _resample(both: Float64, resamples: int, seed: int, draws_at_once: int) -> Float64:
-    """Means of resampled users: [R, 2, M]. A resample is a row of counts, so that all metrics share one product."""
-    rng, users = np.random.default_rng(seed), both.shape[1]
-    flat = both.transpose(1, 0, 2).reshape(users, -1)  # [n, 2 M]
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjustment of the p-values of one family: a reject at level a keeps the family's error below a.
+
+    Holm, Scandinavian Journal of Statistics 6, 1979. The smallest of m values is multiplied by m, the next by m - 1 and
+    so on; none is smaller than one before it, or above 1.
+    """
+    order = np.argsort(p_values, kind="stable")
+    adjusted, highest = [1.0] * len(p_values), 0.0
+    for place, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - place) * float(p_values[index])))
+        adjusted[index] = highest
+    return adjusted
+
+
+def smallest_p(resamples: int) -> float:
+    """The smallest p-value that so many resamples can give."""
+    return 2 / (resamples + 1)
+
+
+def _resample(flat: Float64, resamples: int, seed: int, draws_at_once: int) -> Float64:
+    """Means of resampled users, flat [n, K]: [R, K]. A resample is a row of counts: all columns share one product."""
+    rng, users = np.random.default_rng(seed), len(flat)
     chunk = max(1, draws_at_once // users)
     means = []
     for start in range(0, resamples, chunk):
@@ -66,13 +107,7 @@ def _resample(both: Float64, resamples: int, seed: int, draws_at_once: int) -> F
         draws = rng.integers(users, size=(rows, users)) + np.arange(rows)[:, None] * users
         counts = np.bincount(draws.ravel(), minlength=rows * users).reshape(rows, users)
         means.append(counts @ flat / users)
-    return np.concatenate(means).reshape(resamples, 2, -1)
-
-
-def _intervals(both: Float64, resampled: Float64) -> Iterator[Interval]:
-    for metric in range(both.shape[2]):
-        candidate, baseline = both[:, :, metric].mean(axis=1)
-        yield _interval(float(candidate), float(baseline), resampled[:, :, metric], both.shape[1])
+    return np.concatenate(means)
 
 
 def _interval(candidate: float, baseline: float, resampled: Float64, users: int) -> Interval:
@@ -80,7 +115,7 @@ def _interval(candidate: float, baseline: float, resampled: Float64, users: int)
     differences = resampled[:, 0] - resampled[:, 1]
     low, high = np.quantile(differences, [0.025, 0.975])
     tail = min((differences <= 0).sum(), (differences >= 0).sum())
-    p = min(1.0, 2 * (int(tail) + 1) / (len(differences) + 1))
+    p = min(1.0, smallest_p(len(differences)) * (int(tail) + 1))
     lifts = _lifts(candidate, baseline, resampled)
     return Interval(candidate - baseline, float(low), float(high), p, *lifts, users)
 

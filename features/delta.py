@@ -52,6 +52,11 @@ def nights(table: DeltaTable) -> list[str]:
     return sorted(str(row[PARTITION]) for row in table.partitions() if PARTITION in row)
 
 
+def files_of(table: DeltaTable, ds: str) -> set[str]:
+    """The data files of one night."""
+    return set(table.file_uris(file_pruning_predicate=[(PARTITION, "=", ds)]))
+
+
 def sync_commits(table: Path, first: int, last: int) -> None:
     """Flush to disk what commits `first` to `last` added to a local table: data files, log entries, folders."""
     log = table / "_delta_log"

@@ -149,7 +149,7 @@ def _result(suite: Suite, rule: Expectation, row: Mapping[str, Any]) -> Expectat
         observed=_observed(row, unexpected),
         success=bool(row["success"]),
         unexpected=unexpected,
-        examples=_examples(suite, found.get("partial_unexpected_index_list") or []),
+        examples=_examples(suite, rule, found.get("partial_unexpected_index_list") or []),
     )
 
 
@@ -165,8 +165,12 @@ def _observed(row: Mapping[str, Any], unexpected: int) -> str:
     return f"{unexpected} of {rows} rows break it"
 
 
-def _examples(suite: Suite, rows: list[Mapping[str, Any]]) -> tuple[str, ...]:
-    return tuple(" ".join(str(row.get(name)) for name in suite.key) for row in rows[:EXAMPLES])
+def _examples(suite: Suite, rule: Expectation, rows: list[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Some failing rows by the table's key, each with the figure that breaks the rule where it is one."""
+    keys = [" ".join(str(row.get(name)) for name in suite.key) for row in rows[:EXAMPLES]]
+    values = [row.get(rule.columns[0]) if rule.columns else None for row in rows]
+    numbers = [f": {value:.4g}" if isinstance(value, float) else "" for value in values]
+    return tuple(map("".join, zip(keys, numbers, strict=False)))
 
 
 def _words(result: ExpectationResult) -> str:

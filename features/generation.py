@@ -11,6 +11,7 @@ import polars as pl
 
 from features.corpus import Corpus
 from features.recipes.base import Recipe
+from features.recipes.choosing import Choosing
 from language_models.judging import Question, answer_text
 from language_models.ledger import Ledger, State, Verdict
 from language_models.protocols import ChatEngine
@@ -24,7 +25,7 @@ DETAIL = 300  # characters kept of why a row was rejected
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """Which call a subject's rows come from, and whose train interactions its prompt showed."""
+    """Which call a subject's rows come from, whose train interactions its prompt showed, and which candidates."""
 
     recipe: str
     version: str
@@ -33,6 +34,8 @@ class Lineage:
     key: str
     source_ids: tuple[str, ...]
     part: int = 0
+    candidate_ids: tuple[str, ...] = ()  # shown to choose from, best first
+    candidates_by: str = ""
 
 
 @dataclass
@@ -130,8 +133,7 @@ def _read_chunk(
         if isinstance(prompt, Reject):
             total.rejects.append(prompt)
             continue
-        about = (prompt.recipe, prompt.version, prompt.kind, prompt.id)
-        total.lineage.append(Lineage(*about, key, prompt.source_ids, prompt.part))
+        total.lineage.append(_lineage(recipe, subject, prompt, key))
         try:
             total.rows.extend(_read(recipe, subject, key, answers.get(key, ()), failures.get(key)))
             verdicts.setdefault(key, Verdict(key, "parsed"))
@@ -140,6 +142,13 @@ def _read_chunk(
             verdicts.setdefault(key, Verdict(key, "rejected", error.reason))
     # a call that nobody has judged yet may still get a follow-up: only a standing verdict is changed by a new parser
     ledger.settle(verdict for key, verdict in verdicts.items() if key in states and not _stands(verdict, states[key]))
+
+
+def _lineage(recipe: Recipe, subject: Subject, prompt: Prompt, key: str) -> Lineage:
+    about = (prompt.recipe, prompt.version, prompt.kind, prompt.id, key, prompt.source_ids, prompt.part)
+    if not isinstance(recipe, Choosing):
+        return Lineage(*about)
+    return Lineage(*about, tuple(event.id for event in subject.candidates), recipe.drawn_by)
 
 
 def _read(

@@ -8,6 +8,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from schemas.sections import GATED_MEASURES
+
 ENTITY = ["kind", "id", "recipe"]
 
 
@@ -81,10 +83,22 @@ def measure_embeddings(frame: pl.DataFrame) -> pl.DataFrame:
     return measured.with_columns((texts_of_vector > 1).alias("shared_vector")).drop("bytes")
 
 
+def measure_quality(frame: pl.DataFrame) -> pl.DataFrame:
+    """The gated measures of the answers as the suite judges them: recipe, kind, field, and a column for each measure.
+
+    A measure that is not gated in a field is null there.
+    """
+    gated = frame.filter(pl.col("allowed").is_not_null())
+    names = ["recipe", "kind", "field"]
+    wide = gated.pivot("measure", on_columns=GATED_MEASURES, index=names, values="value", maintain_order=True)
+    return wide.select(*names, *GATED_MEASURES)
+
+
 MEASURES: Mapping[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
     "profiles": measure_profiles,
     "embeddings": measure_embeddings,
     "llm_edges": measure_edges,
+    "answer_quality": measure_quality,
 }
 
 

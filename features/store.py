@@ -15,7 +15,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import FileSelector, FileType, PyFileSystem
 
-from features.delta import PARTITION, nights, sync_commits, write_night, write_rows
+from features.delta import PARTITION, files_of, nights, sync_commits, write_night, write_rows
 from features.storable import same_rows, storable
 from schemas.errors import StoreError, unknown_name
 
@@ -28,11 +28,17 @@ class TableStore(Protocol):
     root: str
 
     def read(
-        self, name: str, ds: str | None = None, version: int | None = None, columns: Sequence[str] | None = None
+        self,
+        name: str,
+        ds: str | None = None,
+        version: int | None = None,
+        columns: Sequence[str] | None = None,
+        where: pl.Expr | None = None,
     ) -> pl.DataFrame:
         """The whole table with its `ds` column, or the rows of one night without it; `version` None is the live one.
 
-        Raises StoreError where the table, the version, the night or a column is not there.
+        Only the rows for which `where` is true are read into memory. Raises StoreError where the table, the version,
+        the night or a column is not there.
         """
         ...
 
@@ -56,6 +62,10 @@ class TableStore(Protocol):
         """The live version. Raises StoreError where the table is not there."""
         ...
 
+    def untouched(self, name: str, ds: str, since: int) -> bool:
+        """Whether no commit after version `since` has written the night; false where that version cannot be read."""
+        ...
+
     def partitions(self, name: str) -> list[str]:
         """The nights of a table, oldest first; empty for a table without nights."""
         ...
@@ -73,7 +83,12 @@ class DeltaStore:
         self._local = None if "://" in self.root else Path(self.root)
 
     def read(
-        self, name: str, ds: str | None = None, version: int | None = None, columns: Sequence[str] | None = None
+        self,
+        name: str,
+        ds: str | None = None,
+        version: int | None = None,
+        columns: Sequence[str] | None = None,
+        where: pl.Expr | None = None,
     ) -> pl.DataFrame:
         table = self._open(name, version)
         if ds is not None and ds not in nights(table):
@@ -87,6 +102,7 @@ class DeltaStore:
                 raise StoreError(
                     unknown_name(f"{self._place(name)}: column", missing[0], rows.collect_schema().names())
                 )
+            rows = rows if where is None else rows.filter(where)
             return (rows if columns is None else rows.select(columns)).collect()
 
     def overwrite(self, name: str, frame: pl.DataFrame, ds: str) -> int:
@@ -114,6 +130,15 @@ class DeltaStore:
 
     def version(self, name: str) -> int:
         return int(self._open(name).version())
+
+    def untouched(self, name: str, ds: str, since: int) -> bool:
+        live = self._open(name)
+        if live.version() == since:
+            return True
+        try:
+            return files_of(live, ds) == files_of(DeltaTable(self._uri(name), version=since), ds)
+        except (DeltaError, OSError):
+            return False
 
     def partitions(self, name: str) -> list[str]:
         return nights(self._open(name))

@@ -162,8 +162,35 @@ def shuffled(table: FeatureTable, seed: int) -> FeatureTable:
     return replace(table, x=x, has=has, source=f"shuffled({table.source})")
 
 
-def shuffled_edges(edges: EdgeTable, seed: int) -> EdgeTable:
-    """The control of proposed edges: users who have any hand theirs on, each all of them, to another at random."""
-    users = np.unique(edges.user)
-    drawn = np.random.default_rng(seed).permutation(users)
-    return replace(edges, user=drawn[np.searchsorted(users, edges.user)], source=f"shuffled({edges.source})")
+def randomised(table: FeatureTable, seed: int) -> FeatureTable:
+    """The control that says nothing at all: random unit vectors where a source has one, x [N, D]."""
+    assert table.has is not None, "set by FeatureTable"
+    rng = np.random.default_rng((seed, table.kind == "user"))
+    blocks = [
+        _unit_rows(rng, len(table.x), width) * has[:, None]
+        for width, has in zip(table.widths, table.has.T, strict=True)
+    ]
+    return replace(table, x=np.hstack(blocks), source=f"random({table.source})")
+
+
+def _unit_rows(rng: np.random.Generator, rows: int, width: int) -> NDArray[np.float32]:
+    x = rng.standard_normal((rows, width), dtype=np.float32)
+    return np.asarray(x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12), dtype=np.float32)
+
+
+def shuffled_edges(edges: EdgeTable, seed: int, kind: Kind = "user") -> EdgeTable:
+    """The control of proposed edges: users who have any hand theirs on, each all of them, to another at random.
+
+    With `kind` "item" it is the items that hand their edges on.
+    """
+    ids = edges.user if kind == "user" else edges.item
+    known = np.unique(ids)
+    drawn = np.random.default_rng(seed).permutation(known)[np.searchsorted(known, ids)]
+    source = f"shuffled({edges.source})"
+    return replace(edges, user=drawn, source=source) if kind == "user" else replace(edges, item=drawn, source=source)
+
+
+def random_edges(edges: EdgeTable, items: int, seed: int) -> EdgeTable:
+    """The same users with edges to items that are drawn from all `items` of the catalogue."""
+    drawn = np.random.default_rng(seed).integers(items, size=len(edges))
+    return replace(edges, item=drawn, source=f"random({edges.source})")

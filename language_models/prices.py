@@ -62,6 +62,11 @@ def price_of(llm: Llm) -> Price | None:
     return _price(llm.model, llm.prices, llm.usd_per_million_input, llm.usd_per_million_output)
 
 
+def listed_price(model: str, llm: Llm) -> Price | None:
+    """The price of a model by its name, whichever engine has answered; what the run file says of itself goes first."""
+    return _price(model, llm.prices, llm.usd_per_million_input, llm.usd_per_million_output)
+
+
 def check_prices(llm: Llm) -> None:
     """Raises ConfigError where a cap cannot be kept, because no price is known."""
     if price_of(llm) is None and llm.max_cost_usd is not None:

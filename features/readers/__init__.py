@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import polars as pl
 
-from features.readers import amazon, checks, filters, movielens, neutral
+from features.readers import amazon, as_of, checks, filters, movielens, neutral
+from features.readers.as_of import AsOf
 from features.readers.catalogue import catalogue, with_ids_of
 from features.readers.download import ensure_data
-from features.readers.source import FILE, ROW, Progress, Reader, Source, all_rejects, file_of
+from features.readers.source import FILE, ROW, Progress, Raw, Reader, Source, all_rejects, file_of
 from features.splits import k_core
 from schemas.errors import ConfigError, DataError
 from schemas.records import Kind
@@ -22,8 +23,10 @@ READERS: dict[str, Reader] = {
 }
 
 
-def read_source(data: Data, progress: Progress | None = None) -> Source:
+def read_source(data: Data, progress: Progress | None = None, until: int | None = None) -> Source:
     """Read a data set, downloading it first when its folder is empty and `data.url` is set.
+
+    With `until` (unix seconds) as it was at that moment: `features.readers.as_of`.
 
     `progress` is called with file name, bytes done and bytes in total. The rules are the table of
     `features.readers.checks`. Raises DataError, and ConfigError where a setting asks for what the source does not have.
@@ -31,21 +34,21 @@ def read_source(data: Data, progress: Progress | None = None) -> Source:
     _refuse_mapping(data)
     reader = READERS[data.format]
     folder = ensure_data(data, reader, progress)
-    raw = reader.read(folder, data, progress)
+    raw, known = as_of.cut(reader.read(folder, data, progress), until)
     file = file_of(raw.interactions)
     rows, empty_notes = checks.typed(raw)
     rows, rejects = checks.without_rejects(rows, raw.interactions)
     if "split" in rows.columns:
         checks.check_parts(rows, file)
     rows, notes = _filtered(rows, data, file)
-    users, user_rejects, user_notes = _table(raw.users, rows, "user", file, data.k_core)
-    items, item_rejects, item_notes = _table(raw.items, rows, "item", file, data.k_core)
+    users, user_rejects, user_notes = _table(raw, rows, "user", known, data)
+    items, item_rejects, item_notes = _table(raw, rows, "item", known, data)
     return Source(
         users=users,
         items=items,
         interactions=rows.drop(FILE, ROW),
         rejects=all_rejects([rejects, user_rejects, item_rejects]),
-        notes=(*raw.notes, *empty_notes, *notes, *item_notes, *user_notes),
+        notes=(*raw.notes, *known.notes, *empty_notes, *notes, *item_notes, *user_notes),
     )
 
 
@@ -69,19 +72,22 @@ def _filtered(rows: pl.DataFrame, data: Data, file: str) -> tuple[pl.DataFrame, 
 
 
 def _table(
-    raw: pl.DataFrame | None, rows: pl.DataFrame, kind: Kind, file: str, k: int
+    raw: Raw, rows: pl.DataFrame, kind: Kind, known: AsOf, data: Data
 ) -> tuple[pl.DataFrame, pl.DataFrame, tuple[str, ...]]:
     """The table of a kind, its rejects and notes; from the interactions alone when the source has no such file."""
-    used = rows[f"{kind}_id"].unique().sort()
-    if raw is None:
+    used, given, file = rows[f"{kind}_id"].unique().sort(), raw.table(kind), file_of(raw.interactions)
+    if given is None:
         note = (f"no items file: {len(used)} items made from {file}, without attributes",) if kind == "item" else ()
         return pl.DataFrame({"id": used}), all_rejects([]), note
-    table, rejects, notes = catalogue(raw)
-    table, added = with_ids_of(table, used, kind, file_of(raw), file)
-    in_core = table.filter(pl.col("id").is_in(used.implode())) if k > 1 else table
-    left_out = table.height - in_core.height
-    core = (f"{left_out} {kind}s outside the {k}-core were dropped",) if left_out else ()
-    return in_core, rejects, (*notes, *added, *core)
+    table, rejects, notes = catalogue(given, raw.time_unit)
+    table, added = with_ids_of(table, used, kind, file_of(given), file)
+    there = known.rows(table, kind, data.items_from)
+    in_core = there.filter(pl.col("id").is_in(used.implode())) if data.k_core > 1 else there
+    left_out = (
+        (table.height - there.height, f"{kind}s that do not exist yet were left out"),
+        (there.height - in_core.height, f"{kind}s outside the {data.k_core}-core were dropped"),
+    )
+    return in_core, rejects, (*notes, *added, *(f"{count} {what}" for count, what in left_out if count))
 
 
 def _refuse_mapping(data: Data) -> None:

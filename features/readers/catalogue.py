@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import polars as pl
 
+from features.readers.as_of import AVAILABLE, available
 from features.readers.columns import as_id, as_text
 from features.readers.source import FILE, ROW, file_of
 from schemas.errors import DataError
 from schemas.records import Kind
 
+NO_TEXT = ("id", "ds", AVAILABLE, FILE, ROW)  # columns that are no attribute
 
-def catalogue(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, tuple[str, ...]]:
+
+def catalogue(frame: pl.DataFrame, unit: str) -> tuple[pl.DataFrame, pl.DataFrame, tuple[str, ...]]:
     """A table with `id` and text attributes, its rejects (rows without an id), and notes.
 
-    Raises DataError on a repeated id.
+    A column `available_from` (in `unit`: s, ms or us) comes last, in unix seconds. Raises DataError on a repeated id.
     """
     file = file_of(frame)
     ids = as_id(frame["id"], f"{file}: id")
-    attributes = [as_text(frame[name]).alias(name) for name in frame.columns if name not in ("id", "ds", FILE, ROW)]
-    table = pl.DataFrame([ids.alias("id"), *attributes])
+    attributes = [as_text(frame[name]).alias(name) for name in frame.columns if name not in NO_TEXT]
+    since = [available(frame, unit)] if AVAILABLE in frame.columns else []
+    table = pl.DataFrame([ids.alias("id"), *attributes, *since])
     twice = frame.filter(ids.is_duplicated() & ids.is_not_null()).select(FILE, ROW)
     if twice.height:
         id, rows = table.filter(ids.is_duplicated() & ids.is_not_null())["id"][0], twice[ROW].to_list()

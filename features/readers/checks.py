@@ -1,5 +1,7 @@
 """The rules that every source goes through, whatever its reader, from `Raw` to `Source`.
 
+What a night may not know yet is gone by then (`features.readers.as_of`).
+
 | found | what happens |
 |---|---|
 | missing file, no rows, unknown column, not UTF-8, invalid JSON | DataError naming file, and column, byte or line |
@@ -9,6 +11,7 @@
 | rating that is empty, NaN, infinite or no number | reject, `bad_rating` |
 | timestamp that is empty, negative, no number, or after 2100 | reject, `bad_timestamp` |
 | position that is empty or no number | reject, `bad_position` |
+| `available_from` of items or users that is no such time | DataError naming the row |
 | most timestamps after 2100, or in 1970 when `time_unit` is ms or us | DataError naming the unit that fits |
 | a `split` value other than train, valid and test | DataError |
 | rating, timestamp, position, split or review empty in every row | the column is left out, with a note |
@@ -28,13 +31,13 @@ from __future__ import annotations
 import polars as pl
 
 from features.corpus import PARTS
-from features.readers.columns import UNITS, as_id, as_number, as_seconds, as_whole
+from features.readers.columns import UNITS, YEAR_2100, as_id, as_number, as_seconds, as_whole
 from features.readers.source import FILE, ROW, Raw, file_of
 from schemas.errors import DataError, unknown_name
 
 OPTIONAL = ("rating", "timestamp", "position", "split", "review")
 MAX_REJECTS = 0.05  # share of the interaction rows
-YEAR_1971, YEAR_1990, YEAR_2100 = 31_536_000, 631_152_000, 4_102_444_800  # unix seconds
+YEAR_1971, YEAR_1990 = 31_536_000, 631_152_000  # unix seconds
 
 _FAULTS = {
     "empty_id": (pl.col("user_id").is_null() | pl.col("item_id").is_null(), "user_id or item_id is empty"),

@@ -10,6 +10,7 @@ from features.readers.source import FILE, ROW, file_of
 from schemas.errors import ConfigError, DataError, unknown_name
 
 UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000}  # per second
+YEAR_2100 = 4_102_444_800  # unix seconds: a later time is a mistake
 EXACT = 2**53  # a float holds whole numbers up to here
 
 

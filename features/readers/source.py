@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from schemas.records import Kind
 from schemas.sections import Data
 
 Progress = Callable[[str, int, int], None]  # what is read, bytes done, bytes in total (0 when not known)
@@ -25,6 +26,10 @@ class Raw:
     users: pl.DataFrame | None
     time_unit: str  # s, ms or us
     notes: tuple[str, ...] = ()
+
+    def table(self, kind: Kind) -> pl.DataFrame | None:
+        """The catalogue of a kind."""
+        return self.users if kind == "user" else self.items
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,11 @@ class Choosing(Recipe, ABC):
     base: str = "pure_svd"
     candidates: Annotated[int, Field(ge=2, le=MOST)] = MOST
 
+    @property
+    def drawn_by(self) -> str:
+        """Who draws the candidates and how many: others have other ones."""
+        return f"{self.base}, {self.candidates}"
+
     def offered(self, subject: Subject) -> dict[str, Event]:
         """The candidates by letter, in the order of their ids; none of them is in the user's history."""
         known = {event.id for event in subject.history}

@@ -9,7 +9,7 @@ worker loses no acknowledged answer, and calls that it had in flight are known t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import lru_cache
@@ -23,7 +23,7 @@ from language_models.ledger.responses import Responses
 from language_models.ledger.schema import prepare
 from language_models.ledger.standing import Standing, standings, write
 from language_models.ledger.templates import Templates
-from language_models.ledger.types import Asked, Batch, Call, Granted, State, Totals, Verdict
+from language_models.ledger.types import Account, Asked, Batch, Call, Granted, State, Totals, Verdict
 from schemas.chunks import chunks
 from schemas.errors import StoreError
 from schemas.records import Completion
@@ -111,6 +111,10 @@ class Ledger:
     def calls(self, keys: Iterable[str]) -> list[Call]:
         """The calls in the order in which they were first planned, with the prompt that was leased last."""
         return lookups.calls(self._database, keys)
+
+    def accounts(self, keys: Iterable[str]) -> Iterator[Account]:
+        """Everything that is kept of the calls, in no order; calls that are not known are absent."""
+        return lookups.accounts(self._database, keys)
 
     def batches(self, open_only: bool = True) -> list[Batch]:
         """Batches in the order of their intent; by default those that have not landed."""

@@ -69,6 +69,33 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Account:
+    """Everything that is kept of a call: what was sent and what came. None is what the ledger does not have."""
+
+    key: str
+    recipe: str
+    version: str
+    kind: str
+    id: str  # the subject that it was asked about first
+    engine: str
+    endpoint: str | None  # as it may be shown: no password
+    model: str
+    system: str
+    user: str
+    answer_schema: str  # JSON
+    correction: str | None  # what the last follow-up said was wrong
+    answers: tuple[str, ...]  # paid ones as they came, oldest first
+    finish_reason: str | None  # of the last one, as all that follows
+    answered_by: str | None  # the model that the endpoint named
+    turns: int
+    input_tokens: int  # of all answers, as the tokens and dollars that follow
+    output_tokens: int
+    cost_usd: float
+    asked_at: float  # unix seconds
+    answered_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """One file of requests at the Batch API. `id` is ours: it is in the provider's metadata and in the file name."""
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from evaluation.intervals import compare, mean_over_seeds
+from evaluation.intervals import compare, compare_many, holm, mean_over_seeds, smallest_p
 from evaluation.metrics import Scores
 from schemas.errors import DataError
 
@@ -72,3 +72,30 @@ def test_different_users_are_refused():
         compare(scores(np.ones(3)), scores(np.ones(4)), resamples=10)
     with pytest.raises(DataError, match="every seed"):
         mean_over_seeds([scores(np.ones(3)), scores(np.ones(4))])
+
+
+def test_many_pairs_at_once_are_what_each_is_alone():
+    rng = np.random.default_rng(3)
+    all_of = {name: scores(rng.random(60)) for name in "abc"}
+    found = compare_many(all_of, [("a", "b"), ("c", "b")], 300, seed=4, draws_at_once=1000)
+    for (one, other), intervals in found.items():
+        alone = compare(all_of[one], all_of[other], 300, seed=4, draws_at_once=1000)["recall@20"]
+        assert intervals["recall@20"].difference == pytest.approx(alone.difference)
+        assert (intervals["recall@20"].low, intervals["recall@20"].p) == (pytest.approx(alone.low), alone.p)
+
+
+def test_one_name_with_other_users_is_refused():
+    with pytest.raises(DataError, match="same users"):
+        compare_many({"a": scores(np.ones(3)), "b": scores(np.ones(4))}, [("a", "b")], 10)
+
+
+def test_holm_on_a_worked_example():
+    """Four hypotheses: 0.005 x 4, then 0.01 x 3, 0.03 x 2; 0.04 x 1 may not be smaller than the one before."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_the_smallest_p_is_that_of_a_difference_without_a_doubt():
+    found = compare(scores(np.ones(9)), scores(np.zeros(9)), resamples=10_000)["recall@20"]
+    assert found.p == smallest_p(10_000) == pytest.approx(2e-4, rel=1e-3)

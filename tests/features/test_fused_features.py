@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 
 from features.corpus import Part
-from features.table import EdgeTable, FeatureTable, averaged, joined, mean_of_items, shuffled, shuffled_edges
+from features.table import (
+    EdgeTable,
+    FeatureTable,
+    averaged,
+    joined,
+    mean_of_items,
+    random_edges,
+    randomised,
+    shuffled,
+    shuffled_edges,
+)
 from schemas.errors import DataError
 
 
@@ -92,3 +102,41 @@ def test_shuffled_edges_hand_a_users_edges_on_together():
         assert np.array_equal(each.item, edges.item)
         assert each.source == "shuffled(llmrec.edges)"
     assert len({tuple(each.user) for each in drawn}) > 10
+
+
+def test_shuffled_edges_of_items_keep_every_users_number_of_edges():
+    rng = np.random.default_rng(0)
+    user, item = rng.integers(9, size=60), rng.integers(40, size=60)
+    edges = EdgeTable(user, item, np.ones(60, dtype=np.int8), np.ones(60, dtype=np.float32), "llmrec.edges")
+    drawn = shuffled_edges(edges, 1, "item")
+    assert np.array_equal(drawn.user, user)
+    assert set(drawn.item) == set(item)
+    assert (drawn.item != item).mean() > 0.8
+    assert drawn.item[item == item[0]].std() == 0  # an item hands all of its edges on to one other
+
+
+def test_random_vectors_stand_where_there_was_one_and_say_nothing_of_it():
+    before = joined([A, B])
+    one, two = randomised(before, 1), randomised(before, 1)
+    np.testing.assert_array_equal(one.x, two.x)
+    np.testing.assert_array_equal(one.has, before.has)
+    for part, was in zip(one.parts(), before.parts(), strict=True):
+        np.testing.assert_allclose(np.linalg.norm(part.x, axis=1), was.present.astype(float), atol=1e-6)
+        assert not np.allclose(part.x, was.x)
+    assert not np.allclose(one.x, randomised(before, 2).x)
+    assert one.source == "random(a + b)"
+
+
+def test_random_vectors_of_users_are_others_than_those_of_items():
+    users = table([[1, 2], None, [3, 4], None], "a", kind="user")
+    assert not np.allclose(randomised(users, 1).x, randomised(A, 1).x)
+
+
+def test_random_edges_keep_users_labels_and_weights():
+    user = np.repeat(np.arange(50), 4)
+    label = np.where(np.arange(200) % 2, 1, -1).astype(np.int8)
+    edges = EdgeTable(user, np.zeros(200, dtype=np.int64), label, np.ones(200, dtype=np.float32), "once.generate")
+    drawn = random_edges(edges, 30, 1)
+    assert np.array_equal(drawn.user, user)
+    assert np.array_equal(drawn.label, label)
+    assert (drawn.item.min(), drawn.item.max()) == (0, 29)

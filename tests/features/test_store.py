@@ -270,3 +270,20 @@ def ordinary_user() -> Iterator[None]:
         yield
     finally:
         os.seteuid(before)
+
+
+def test_only_the_rows_asked_for_are_read(store: TableStore) -> None:
+    store.overwrite("users", rows("a", "b"), FIRST)
+    store.overwrite("users", rows("b", value=2), SECOND)
+    assert store.read("users", FIRST, where=pl.col("id") == "b").rows() == [("b", 1)]
+    assert store.read("users", where=pl.col("id") == "b", columns=["value"])["value"].sort().to_list() == [1, 2]
+
+
+def test_a_night_is_untouched_until_a_commit_writes_it(store: TableStore) -> None:
+    first = store.overwrite("users", rows("a"), FIRST)
+    store.overwrite("users", rows("a"), SECOND)
+    assert store.untouched("users", FIRST, first)
+    assert not store.untouched("users", SECOND, first)
+    store.overwrite("users", rows("a", value=2), FIRST)
+    assert not store.untouched("users", FIRST, first)
+    assert not store.untouched("users", FIRST, 99), "a version that is not there"
