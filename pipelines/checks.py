@@ -5,12 +5,15 @@ from __future__ import annotations
 from features.recipes import RECIPES, check_recipes
 from features.recipes.choosing import Choosing
 from language_models.prices import check_prices
+from pipelines.compare.cells import make_cells
+from pipelines.compare.space import space_of
 from recommenders import check_model
 from recommenders.candidates import check_base
+from recommenders.click import check_click_model
 from schemas.errors import ConfigError, unknown_name
 from schemas.records import KINDS
 from schemas.run import Run
-from schemas.sections import Model
+from schemas.sections import Features
 
 
 def check_run(run: Run) -> None:
@@ -26,22 +29,49 @@ def check_run(run: Run) -> None:
         raise ConfigError(f"{run.file}: {error}") from None
     for model in run.models:
         check_model(model, run)
-        _check_features(model, run)
+        _check_features(model.features, run, f"{run.file}: models.{model.name}.features")
+    _check_compare(run)
+    if run.click_models:
+        _check_click_split(run)
+    for click_model in run.click_models:
+        check_click_model(click_model, run)
+        _check_features(click_model.features, run, f"{run.file}: click_models.{click_model.name}.features")
 
 
-def _check_features(model: Model, run: Run) -> None:
-    if model.features is None:
+def _check_compare(run: Run) -> None:
+    if run.compare is None:
         return
-    ours, where = [recipe.name for recipe in run.recipes], f"{run.file}: models.{model.name}.features"
+    for text in run.compare.texts:
+        _check_features(text, run, f"{run.file}: compare.texts.{text.name}")
+    for cell in make_cells(run):
+        space_of(cell, run)
+
+
+def _check_click_split(run: Run) -> None:
+    if run.split.rule != "oldest":
+        raise ConfigError(
+            f'{run.file}: split.rule: click models learn from what comes after the oldest events; expected "oldest",'
+            f' found "{run.split.rule}"'
+        )
+    if run.split.cold_items or run.split.cold_users:
+        raise ConfigError(
+            f"{run.file}: split: click models learn from all reserved events; remove cold_items and cold_users"
+        )
+
+
+def _check_features(features: Features | None, run: Run, where: str) -> None:
+    if features is None:
+        return
+    ours = [recipe.name for recipe in run.recipes]
     for kind in KINDS:
-        for source in model.features.texts(kind):
+        for source in features.texts(kind):
             recipe = source.split("/")[0]
             if "/" not in source:
                 continue
             _check_recipe(recipe, ours, f"{where}.{kind}")
             if RECIPES[recipe].kind != kind:
                 raise ConfigError(f"{where}.{kind}: {source} writes {RECIPES[recipe].kind} profiles")
-    for recipe in model.features.edges:
+    for recipe in features.edges:
         _check_recipe(recipe, ours, f"{where}.edges")
         if not RECIPES[recipe].gives_edges:
             raise ConfigError(f"{where}.edges: {recipe} writes texts, no edges")

@@ -99,10 +99,73 @@ def reparse(
         typer.echo(json.dumps(summary, allow_nan=False))
 
 
+@app.command()
+def click(
+    run: RunOption,
+    ds: Annotated[str | None, typer.Option("--ds", help="Night to read; the last one when left out.")] = None,
+    lake: LakeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the click models of a materialized night, with and without the texts, and compare them on test."""
+    from pipelines.click import table as lines
+    from pipelines.job import click_night
+
+    summary = click_night(run, ds=ds, lake=lake)
+    typer.echo("\n".join(lines(summary)))
+    if as_json:
+        typer.echo(json.dumps(summary, allow_nan=False))
+
+
+@app.command()
+def compare(
+    run: RunOption,
+    ds: Annotated[str | None, typer.Option("--ds", help="Night to compare in; the last one when left out.")] = None,
+    lake: LakeOption = None,
+    max_cost: CostOption = None,
+    systems: Annotated[str | None, typer.Option("--systems", help="Only these, separated by commas.")] = None,
+    texts: Annotated[str | None, typer.Option("--texts", help="Only these, separated by commas.")] = None,
+    skip_steps: Annotated[bool, typer.Option("--skip-steps", help="Read the night's tables as they are.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Tune systems, texts and controls alike, measure them on test once: lifts with intervals, and what they cost."""
+    from pipelines.compare.matrix import run_compare
+
+    found = run_compare(run, ds, lake, max_cost, systems, texts, skip_steps)
+    typer.echo(Path(found["table"]).read_text(encoding="utf-8"))
+    for name in ("table", "json", "plot"):
+        typer.echo(f"{name}: {found[name]}")
+    if as_json:
+        typer.echo(json.dumps(found, allow_nan=False))
+
+
+@app.command()
+def replay(
+    run: RunOption,
+    start: Annotated[str | None, typer.Option("--from", help="First night; half of the events when left out.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Last night; that of the last event when left out.")] = None,
+    nights: Annotated[int | None, typer.Option("--nights", min=1, help="So many nights, evenly spread.")] = None,
+    every: Annotated[int, typer.Option("--every", min=1, help="Days between nights, without --nights.")] = 1,
+    step: Annotated[list[str] | None, typer.Option("--step", help="Only this step; may be given again.")] = None,
+    lake: LakeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run past nights one after the other, each with the events up to it; started again it goes on where it was."""
+    from pipelines.replay import night_dates, table
+    from pipelines.replay import replay as run_nights
+    from schemas.run import load_run
+
+    dates = night_dates(load_run(run, lake=lake), start, end, nights, every)
+    found = run_nights(run, dates, step or (), lake)
+    typer.echo("\n".join(table(found["nights"], found["sums"])))
+    if as_json:
+        typer.echo(json.dumps(found, allow_nan=False))
+
+
 @app.command("list")
 def list_parts(
     kind: Annotated[
-        str, typer.Argument(help="recipes, backbones, objectives, adaptors, recommenders, encoders or engines")
+        str,
+        typer.Argument(help="recipes, backbones, objectives, adaptors, recommenders, click_models, encoders, engines"),
     ],
     as_json: JsonOption = False,
 ) -> None:
@@ -138,6 +201,25 @@ def prompt(
     if run is None:
         raise ConfigError("prompt --id: needs --run, the run file whose tables are read")
     typer.echo(as_text(prompt_about(recipe, id, run, ds, lake)))
+
+
+@app.command()
+def why(
+    what: Annotated[str, typer.Argument(help="user, item, vector or recommendation")],
+    ids: Annotated[list[str], typer.Argument(help="The id; of a recommendation the user's and the item's")],
+    run: RunOption,
+    ds: Annotated[str | None, typer.Option("--ds", help="Night to explain; the last one when left out.")] = None,
+    lake: LakeOption = None,
+    kind: Annotated[str | None, typer.Option("--kind", help="Of a vector: user or item; both when left out.")] = None,
+    source: Annotated[str | None, typer.Option("--source", help="Of a vector, as in a run file.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Why a text, vector or recommendation is what it is: prompt, sources, answer, model, cost, table versions."""
+    from pipelines.why import explain
+    from pipelines.why.text import as_text
+
+    found = explain(what, ids, run, ds=ds, lake=lake, kind=kind, source=source)
+    typer.echo(json.dumps(found, ensure_ascii=False, default=str) if as_json else as_text(found))
 
 
 @app.command(

@@ -11,12 +11,13 @@ from itertools import chain
 
 import polars as pl
 
-from features.corpus import Corpus, attributes
+from features.corpus import Corpus
 from features.generation import Generation, in_shard, questions, read_all
 from features.partitions import Cascade, Closed
 from features.recipes import make_recipes
 from features.recipes.base import Recipe
 from features.recipes.choosing import Choosing
+from features.refresh import Bag, bags_of_words, refreshed
 from features.stand_ins import prose
 from language_models.answering import answer_all
 from language_models.batch import answer_batches
@@ -25,11 +26,12 @@ from language_models.inquiry import Counts as Calls
 from language_models.judging import Question
 from language_models.ledger import Ledger
 from language_models.protocols import ChatEngine
+from pipelines.increments import last_published
 from pipelines.llm_runs import RunLog, run_log
 from pipelines.night import Night
-from recommenders.candidates import candidates
+from pipelines.offers import Offers
 from schemas.errors import ConfigError, unknown_name
-from schemas.records import Event, ProfileRow, Reject, Row, Subject, sha256
+from schemas.records import ProfileRow, Reject, Row, Subject, sha256
 from schemas.sections import Llm
 
 Subjects = Callable[[], Iterable[Subject]]  # made anew for every pass over them
@@ -44,7 +46,11 @@ class Desk:
     recipes: list[Recipe]
     engines: Mapping[str, ChatEngine]  # by recipe
     ledger: Ledger
-    _offered: dict[tuple[str, int], list[list[int]]] = field(default_factory=dict)
+    _offers: Offers = field(init=False)
+    _words: dict[str, Bag] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._offers = Offers(self.night, self.corpus)
 
     def recipe(self, name: str) -> Recipe:
         names = [recipe.name for recipe in self.recipes]
@@ -59,11 +65,17 @@ class Desk:
         return self.night.run.llm_of(recipe.name)
 
     def about(self, recipe: Recipe, texts: Mapping[str, str]) -> Iterator[Subject]:
-        """The recipe's subjects, showing the texts (by id of the other side) of the recipes that it needs."""
+        """The recipe's subjects, showing the texts (by id of the other side) of the recipes that it needs.
+
+        Of users as much is shown as `refresh` says; partitions have a rule of their own.
+        """
         subjects = self.corpus.train.subjects(recipe.kind, texts)
         if isinstance(recipe, Choosing):
-            subjects = self._with_candidates(recipe, subjects)
-        return (subject for subject in subjects if recipe.concerns(subject))
+            subjects = self._offers.fresh(recipe, subjects)
+        subjects = (subject for subject in subjects if recipe.concerns(subject))
+        if recipe.kind == "user" and not recipe.partitioned:
+            subjects = refreshed(subjects, self.night.run.refresh, self._bags())
+        return self._offers.kept(recipe, subjects) if isinstance(recipe, Choosing) else subjects
 
     def planned(self, recipe: Recipe, texts: Mapping[str, str]) -> Iterator[Subject]:
         """The same for a plan; a partition that waits for an answer shows a text of the length to be expected."""
@@ -136,15 +148,14 @@ class Desk:
 
     def published_partitions(self, recipe: Recipe) -> pl.DataFrame:
         """Last night's rows of the table `partitions` that this version of the recipe has written."""
-        night = self.night
-        earlier = [ds for ds in night.store.partitions("partitions") if ds < night.ds] if self._has_partitions() else []
-        if not earlier:
-            return night.empty("partitions")
-        rows = night.store.read("partitions", ds=max(earlier))
+        rows = last_published(self.night, "partitions")
         return rows.filter((pl.col("recipe") == recipe.name) & (pl.col("version") == recipe.version))
 
-    def _has_partitions(self) -> bool:
-        return self.night.store.exists("partitions")
+    def _bags(self) -> dict[str, Bag]:
+        """The words of every item, where the rule of refresh asks for them."""
+        if self._words is None:
+            self._words = bags_of_words(self.corpus.items) if self.night.run.refresh.drift is not None else {}
+        return self._words
 
     def _cascade(self, recipe: Recipe, users: Iterable[Subject], assumed: Mapping[str, str] | None = None) -> Cascade:
         return Cascade(users, self.closed(recipe), recipe.max_items, assumed)
@@ -156,15 +167,6 @@ class Desk:
         final = (not reject.key or reject.key in settled for reject in read.rejects)
         told = zip(read.rejects, final, strict=True)
         return read.rows, [reject if done else replace(reject, reason="not_asked") for reject, done in told]
-
-    def _with_candidates(self, recipe: Choosing, users: Iterable[Subject]) -> Iterator[Subject]:
-        """The users with what the base model ranks first for them; it is fitted once."""
-        wanted = recipe.base, recipe.candidates
-        if wanted not in self._offered:
-            self._offered[wanted] = list(candidates(self.corpus, *wanted))
-        ids, texts = self.corpus.ids("item").to_list(), attributes(self.corpus.items)
-        for user, items in zip(users, self._offered[wanted], strict=True):
-            yield replace(user, candidates=tuple(Event(ids[item], texts[item]) for item in items))
 
     def _note(self, log: RunLog) -> str:
         """What is said beside the bar: rate, rejects, tokens, and the night's spending against its cap."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,15 +24,20 @@ from features.table import (
     averaged,
     joined,
     mean_of_items,
+    random_edges,
+    randomised,
     shuffled,
     shuffled_edges,
 )
 from graph_models.curve import Epoch
+from pipelines.lineage import Source, Written, file_hash, loregraph_version
 from pipelines.night import Night, write_json
+from pipelines.predecessor import Place, find_place, remember
 from recommenders import make_recommender
+from recommenders.graph import Graph
 from schemas.errors import ConfigError, StoreError, unknown_name
 from schemas.records import KINDS, Kind, canonical, sha256
-from schemas.sections import Model, Objective
+from schemas.sections import ClickModel, Control, Features, Model, Objective
 
 
 @dataclass(frozen=True)
@@ -58,19 +62,34 @@ class Fitted:
     config_hash: str
     folder: str
     report: dict[str, Any] = field(default_factory=dict)  # what objectives say of themselves, by name
+    origin: dict[str, Any] = field(default_factory=dict)  # versions of the tables that it was trained on, and when
 
 
 def fit(night: Night, model: Model, seed: int, corpus: Corpus, exam: Exam) -> tuple[Fitted, bool]:
     """Train a model, or read it where the same data and settings were trained before (then True).
 
-    An interrupted training goes on from its last checkpoint.
+    An interrupted training goes on from its last checkpoint. Where the run file asks for a warm start, training starts
+    from an earlier night's model (`pipelines.predecessor` says which), else from scratch, and the report says so.
     """
     features = feature_tables(night, model, corpus, seed)
-    folder, config_hash = _place(night, model, seed, corpus)
-    if (folder / "result.json").exists():
-        return _read(folder), True
-    began = time.perf_counter()
+    place = _place(night, model, seed, corpus)
+    if known := (place.folder / "result.json").exists():
+        fitted = _read(place)
+    else:
+        fitted = _trained(night, model, seed, corpus, exam, features, place)
+    remember(night, model, seed, place, corpus.split_id)
+    return fitted, known
+
+
+def _trained(
+    night: Night, model: Model, seed: int, corpus: Corpus, exam: Exam, features: FeatureSet, place: Place
+) -> Fitted:
+    if place.cold:
+        night.progress.say(f"train: {model.name}, seed {seed}: from scratch: {place.cold}")
+    folder, began = place.folder, time.perf_counter()
     recommender = make_recommender(model, night.run, seed, folder)
+    if isinstance(recommender, Graph):
+        recommender.start = place.start
     recommender.fit(corpus, features)
     seconds = round(time.perf_counter() - began, 3)
     recommender.save(folder)
@@ -88,40 +107,49 @@ def fit(night: Night, model: Model, seed: int, corpus: Corpus, exam: Exam) -> tu
         control=model.control,
         valid=valid,
         best_epoch=getattr(recommender, "best_epoch", None),
-        epochs=len(history),
+        epochs=history[-1].epoch if history else 0,
         seconds=seconds,
         history=[_point(epoch, night.run.evaluation.selection) for epoch in history if epoch.valid is not None],
         split_id=corpus.split_id,
-        config_hash=config_hash,
+        config_hash=place.config_hash,
         folder=str(folder.relative_to(night.work)),
         report=getattr(recommender, "report", {}),
+        origin=_origin(night, model, seed, place),
     )
     write_json(folder / "result.json", asdict(fitted))
-    return fitted, False
+    return _told(fitted, place)
 
 
 def read_fitted(night: Night, model: Model, seed: int, corpus: Corpus) -> Fitted:
     """What `fit` kept for tonight's data and settings. Raises StoreError where there is none."""
-    folder, _ = _place(night, model, seed, corpus)
-    if not (folder / "result.json").exists():
+    place = _place(night, model, seed, corpus)
+    if not (place.folder / "result.json").exists():
         raise StoreError(
-            f"{folder}: no fitted {model.name} for seed {seed}, tonight's data and these settings; run train"
+            f"{place.folder}: no fitted {model.name} for seed {seed}, tonight's data and these settings; run train"
         )
-    return _read(folder)
+    return _read(place)
 
 
-def feature_tables(night: Night, model: Model, corpus: Corpus, seed: int) -> FeatureSet:
+def lineage_of(fitted: Fitted) -> Written:
+    """What a model was trained on, as its folder says: of the night that has fitted it, whichever night uses it."""
+    origin = fitted.origin
+    sources = tuple(Source(**each) for each in origin.get("sources", ()))
+    about = (fitted.split_id, origin.get("run_file"), origin.get("written_at"), origin.get("loregraph"))
+    name = _lineage_name(fitted.name, fitted.seed)
+    return Written("train", name, None, sources, *about, config_hash=fitted.config_hash)
+
+
+def feature_tables(night: Night, model: Model | ClickModel, corpus: Corpus, seed: int) -> FeatureSet:
     """What a model reads; with control = "shuffled" the rows of its texts and the users of its edges are permuted.
 
-    User text that is a mean of item vectors is taken from the permuted items, so that the control keeps the model's
-    structure and loses only what the texts say.
+    User text that is a mean of item vectors is taken from the permuted (or random) items, so that the control keeps the
+    model's structure and loses only what the texts say.
     """
     wanted = model.features
     if wanted is None:
         return FeatureSet()
     edges = {recipe: _edges(night, corpus, recipe) for recipe in wanted.edges}
-    if model.control == "shuffled":
-        edges = {recipe: shuffled_edges(each, seed) for recipe, each in edges.items()}
+    edges = {recipe: _controlled_edges(each, model.control, corpus, seed) for recipe, each in edges.items()}
     if wanted.item is None:
         return FeatureSet(edges=edges)
     sources = {kind: [_aligned(night, corpus, kind, text) for text in wanted.texts(kind)] for kind in KINDS}
@@ -130,9 +158,51 @@ def feature_tables(night: Night, model: Model, corpus: Corpus, seed: int) -> Fea
         sources = {kind: [next(reduced) for _ in tables] for kind, tables in sources.items()}
     fuse = joined if wanted.fuse == "concat" else averaged
     item, user = fuse(sources["item"]), fuse(sources["user"]) if sources["user"] else None
-    if model.control == "shuffled":
-        item, user = shuffled(item, seed), user and shuffled(user, seed)
-    return FeatureSet(item, user or mean_of_items(item, corpus.served), edges)
+    return FeatureSet(*_controlled(item, user, model.control, corpus, seed), edges)
+
+
+def _controlled(
+    item: FeatureTable, user: FeatureTable | None, control: Control, corpus: Corpus, seed: int
+) -> tuple[FeatureTable, FeatureTable]:
+    if control in ("shuffled", "shuffled_items"):
+        item = shuffled(item, seed)
+    if control == "random":
+        item, user = randomised(item, seed), user and randomised(user, seed)
+    if control == "shuffled_users":  # a mean over own items is a text of the user as well
+        return item, shuffled(user or mean_of_items(item, corpus.served), seed)
+    if control == "shuffled" and user is not None:
+        user = shuffled(user, seed)
+    return item, user or mean_of_items(item, corpus.served)
+
+
+def _controlled_edges(edges: EdgeTable, control: Control, corpus: Corpus, seed: int) -> EdgeTable:
+    if control == "random":
+        return random_edges(edges, corpus.num_items, seed)
+    if control in ("shuffled", "shuffled_users"):
+        return shuffled_edges(edges, seed)
+    return shuffled_edges(edges, seed, "item") if control == "shuffled_items" else edges
+
+
+def _origin(night: Night, model: Model, seed: int, place: Place) -> dict[str, Any]:
+    """The versions that were read for a model, what of them, and the model that it has started from."""
+    parts: dict[str, list[str] | None] = {"users": None, "items": None, "splits": None}
+    if model.features is not None:
+        texts = [f"{kind}:{source_name(night, text)}" for kind in KINDS for text in model.features.texts(kind)]
+        parts |= {"embeddings": texts} if texts else {}
+        parts |= {"llm_edges": list(model.features.edges)} if model.features.edges else {}
+    sources = night.trace.sources(parts)
+    if (start := place.start) is not None:
+        sources.append(Source(_lineage_name(model.name, seed), ds=start.ds, config_hash=start.config_hash))
+    return {
+        "sources": [asdict(source) for source in sources],
+        "run_file": file_hash(night.run.file),
+        "loregraph": loregraph_version(),
+        "written_at": int(time.time()),
+    }
+
+
+def _lineage_name(name: str, seed: int) -> str:
+    return f"model:{name}/{seed}"
 
 
 def _edges(night: Night, corpus: Corpus, recipe: str) -> EdgeTable:
@@ -146,45 +216,48 @@ def _label(objective: Objective) -> str:
     return f"{objective.name} (as published)" if "reference" in objective.options.values() else objective.name
 
 
-def _place(night: Night, model: Model, seed: int, corpus: Corpus) -> tuple[Path, str]:
-    """The folder of a model: its name, its seed and a hash of the data, texts and settings that decide its weights."""
+def _place(night: Night, model: Model, seed: int, corpus: Corpus) -> Place:
+    """The folder of a model: its name, its seed and a hash of the data, texts and settings that decide its weights.
+
+    Whether it may start from an earlier model decides nothing; from which one it does is part of the hash.
+    """
+    training = night.run.training_of(model).model_dump(exclude={"warm_start"}) if model.backbone else None
     decides = {
         "split_id": corpus.split_id,
         "users": corpus.num_users,
         "items": sha256("\n".join(corpus.ids("item").to_list())),
-        "texts": _texts(night, model),
-        "edges": _edges_hash(night, model),
-        "model": model.model_dump(exclude={"name", "control_of"}),
-        "training": night.run.training_of(model).model_dump() if model.backbone else None,
+        "texts": texts_hash(night, model.features),
+        "edges": edges_hash(night, model.features),
+        "model": model.model_dump(exclude={"name": True, "control_of": True, "training": {"warm_start"}}),
+        "training": training,
         "selection": night.run.evaluation.selection,
         "seed": seed,
     }
-    config_hash = sha256(canonical(decides))[:16]
-    return night.work / "models" / model.name / f"{config_hash}-{seed}", config_hash
+    return find_place(night, model, seed, sha256(canonical(decides))[:16], corpus.split_id)
 
 
-def _texts(night: Night, model: Model) -> str | None:
-    """A hash of every text that the model reads, by id."""
-    if model.features is None or model.features.item is None:
+def texts_hash(night: Night, features: Features | None) -> str | None:
+    """A hash of every text that a model reads, by id."""
+    if features is None or features.item is None:
         return None
-    names = [source_name(night, source) for kind in KINDS for source in model.features.texts(kind)]
-    rows = night.store.read("embeddings", ds=night.ds, columns=["kind", "id", "source", "text_hash"])
+    names = [source_name(night, source) for kind in KINDS for source in features.texts(kind)]
+    rows = night.read("embeddings", columns=["kind", "id", "source", "text_hash"])
     rows = rows.filter(pl.col("source").is_in(names)).sort("kind", "source", "id")
     return sha256(canonical([rows[name].to_list() for name in ("kind", "id", "source", "text_hash")]))
 
 
-def _edges_hash(night: Night, model: Model) -> str | None:
-    """A hash of every edge that the model reads."""
-    if model.features is None or not model.features.edges:
+def edges_hash(night: Night, features: Features | None) -> str | None:
+    """A hash of every edge that a model reads."""
+    if features is None or not features.edges:
         return None
-    rows = night.read("llm_edges").filter(pl.col("recipe").is_in(model.features.edges))
+    rows = night.read("llm_edges").filter(pl.col("recipe").is_in(features.edges))
     columns = ["recipe", "user_id", "item_id", "label", "weight"]
     return sha256(canonical(rows.select(columns).sort(columns).rows()))
 
 
 def _aligned(night: Night, corpus: Corpus, kind: Kind, source: str) -> FeatureTable:
     name = source_name(night, source)
-    embeddings = night.store.read("embeddings", ds=night.ds, columns=["kind", "id", "source", "vector"])
+    embeddings = night.read("embeddings", columns=["kind", "id", "source", "vector"])
     rows = embeddings.filter((pl.col("kind") == kind) & (pl.col("source") == name))
     if rows.is_empty() and can_write(source):
         return _nothing(embeddings, corpus, kind, name)
@@ -206,10 +279,18 @@ def source_name(night: Night, source: str) -> str:
 
 
 def _point(epoch: Epoch, selection: str) -> dict[str, float]:
-    """A validated epoch as a point of the training curve."""
+    """A validated epoch as a point of the training curve; epoch 0 has no loss."""
     assert epoch.valid is not None, "only validated epochs are points"
-    return {"epoch": epoch.epoch, "loss": sum(epoch.loss.values()), "valid": epoch.valid[selection]}
+    loss = {"loss": sum(epoch.loss.values())} if epoch.loss else {}
+    return {"epoch": epoch.epoch, **loss, "valid": epoch.valid[selection]}
 
 
-def _read(folder: Path) -> Fitted:
-    return Fitted(**json.loads((folder / "result.json").read_text(encoding="utf-8")))
+def _read(place: Place) -> Fitted:
+    return _told(Fitted(**json.loads((place.folder / "result.json").read_text(encoding="utf-8"))), place)
+
+
+def _told(fitted: Fitted, place: Place) -> Fitted:
+    """With the reason for a start from scratch, which is tonight's and not the model's."""
+    if place.start is not None or place.cold is None:
+        return fitted
+    return replace(fitted, report={**fitted.report, "warm_start": {"from": "scratch", "why": place.cold}})

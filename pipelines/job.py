@@ -49,6 +49,16 @@ def reparse_night(file: Path, recipe: str, ds: str | None = None, lake: str | No
     return reparse(run, ds or last_night(run), recipe)
 
 
+def click_night(file: Path, ds: str | None = None, lake: str | None = None) -> dict[str, Any]:
+    """Train and compare the click models of a night that has its embeddings, by default the last one."""
+    run = load_run(file, lake=lake)
+    from pipelines.checks import check_run
+    from pipelines.click import click
+
+    check_run(run)
+    return click(run, ds or last_night(run))
+
+
 def summarize(done: dict[str, Counts], folder: Path) -> dict[str, Any]:
     """The one object of `--json`: what the steps of this call did. Sums are over the steps that ran."""
     generated, evaluated = done.get("generate", {}), done.get("evaluate", {})

@@ -6,8 +6,8 @@ import datetime
 import functools
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
@@ -15,6 +15,7 @@ import polars as pl
 
 from features.corpus import Corpus, make_corpus
 from features.store import DeltaStore, TableStore
+from pipelines.lineage import Trace, Written, file_hash, save_lineage
 from pipelines.progress import Progress
 from schemas.errors import ConfigError, StoreError
 from schemas.run import Run
@@ -33,22 +34,41 @@ class Night:
     store: TableStore
     work: Path  # ledger, checkpoints, records, reports
     progress: Progress
+    trace: Trace = field(default_factory=Trace)  # what the step that this was opened for has read and written
 
     def corpus(self) -> Corpus:
         """The indexed tables of this night; needs `ingest` and `split`."""
-        return make_corpus(self.read("users"), self.read("items"), self.read("splits"))
+        corpus = make_corpus(self.read("users"), self.read("items"), self.read("splits"))
+        self.trace.split_id = corpus.split_id
+        return corpus
 
-    def read(self, table: str) -> pl.DataFrame:
-        """Tonight's partition of a table."""
-        return self.store.read(table, ds=self.ds)
+    def read(self, table: str, ds: str | None = None, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """Tonight's partition of a table, or another night's, in the version that is live now; of a growing one all."""
+        night = (ds or self.ds) if TABLES[table].nightly else None
+        version = self.store.version(table)
+        frame = self.store.read(table, ds=night, version=version, columns=columns)
+        self.trace.read(table, version, night)
+        return frame
 
     def empty(self, table: str) -> pl.DataFrame:
         """No rows, in the table's columns."""
         return TABLES[table].empty()
 
-    def publish(self, table: str, frame: pl.DataFrame) -> int:
-        """Make `frame` tonight's partition of a table, in the table's columns; returns its version."""
-        return self.store.overwrite(table, conform(table, frame), self.ds)
+    def publish(self, table: str, frame: pl.DataFrame, models: Sequence[Written] = ()) -> int:
+        """Make `frame`, the work of these models, tonight's partition of a table; returns the table's version."""
+        before = self.store.version(table) if self.store.exists(table) else None
+        if table == "splits":
+            self.trace.split_id = next(iter(frame["split_id"]), None)
+        version = self.store.overwrite(table, conform(table, frame), self.ds)
+        self.trace.wrote((table, self.ds), version, version != before, file_hash(self.run.file), models)
+        return version
+
+    def append(self, table: str, frame: pl.DataFrame) -> int:
+        """Add the rows whose key a growing table does not have; returns how many."""
+        added = self.store.append(table, conform(table, frame), TABLES[table].key)
+        if added:
+            self.trace.wrote((table, None), self.store.version(table), True, file_hash(self.run.file))
+        return added
 
     @property
     def ledger(self) -> str | Path:
@@ -119,8 +139,12 @@ def step(
     @functools.wraps(work)
     def run_step(run: Run, ds: str, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Counts:
         night = open_night(run, ds)
+        night.trace.step = work.__name__
         began = time.perf_counter()
-        counts = work(night, *args, **kwargs)
+        try:
+            counts = work(night, *args, **kwargs)
+        finally:  # what a step has published before it failed stays published
+            save_lineage(night.store, ds, night.trace)
         counts = {**counts, "seconds": round(time.perf_counter() - began, 3)}
         parts = [str(value) for value in (*args, *kwargs.values()) if value is not None]
         night.record("--".join([work.__name__, *parts]), counts)

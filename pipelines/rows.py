@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import polars as pl
 
 from features.corpus import Corpus
-from features.generation import Generation
+from features.generation import Generation, Lineage
 from features.grounding import Titles
 from features.partitions import Partition, cut
 from features.recipes.base import Recipe, best_title
 from pipelines.desk import Desk
+from pipelines.increments import Increments, count, last_published, night_before
 from schemas.records import EdgeRow, GeneratedRow, ProfileRow, Row, sha256
 from schemas.tables import TABLES
 
 Read = Mapping[str, Generation]  # by recipe
+LINEAGE = tuple(each.name for each in fields(Lineage))
 NO_ANSWER = ("missing", "not_asked", "nothing_to_ask")  # nothing came that could have been read
 SURE = ("exact", "normalised")  # titles that are certainly the catalogue's: a fuzzy one is another book too often
 
@@ -90,7 +92,7 @@ def generated_rows(desk: Desk, read: Read) -> pl.DataFrame:
 
 
 def edge_rows(desk: Desk, read: Read, generated: pl.DataFrame) -> pl.DataFrame:
-    """The edges of all recipes, each pair once per recipe; a generated item that the user has in train is none."""
+    """The edges of all recipes, each pair once per recipe; an item that the user has in train by now is none."""
     split_id, engines = desk.corpus.split_id, desk.engines
     rows = [
         (row.user_id, row.item_id, row.label, row.weight, row.recipe, row.key, engines[row.recipe].model, split_id)
@@ -105,7 +107,8 @@ def edge_rows(desk: Desk, read: Read, generated: pl.DataFrame) -> pl.DataFrame:
         *("recipe", "key", "model", "split_id"),
     )
     fresh = grounded.unique(["recipe", "user_id", "item_id"], keep="first", maintain_order=True)
-    return pl.concat([frame, fresh.join(train_pairs(desk.corpus), on=["user_id", "item_id"], how="anti")])
+    known = train_pairs(desk.corpus)
+    return pl.concat([frame, fresh]).join(known, on=["user_id", "item_id"], how="anti", maintain_order="left")
 
 
 def train_pairs(corpus: Corpus) -> pl.DataFrame:
@@ -150,10 +153,13 @@ def with_brief(profiles: pl.DataFrame, recipes: Iterable[Recipe]) -> pl.DataFram
 
 def prompt_rows(corpus: Corpus, read: Read) -> pl.DataFrame:
     """What was shown in each prompt, and the latest time behind it (null where the data has no times)."""
-    columns = TABLES["prompts"].columns
-    names = ("recipe", "version", "kind", "id", "part", "key", "source_ids")
+    table = TABLES["prompts"]
+    columns = {**table.columns, **(table.optional or {})}
+    names = [name for name in LINEAGE if name in columns]
     lines = [asdict(line) for generation in read.values() for line in generation.lineage]
     frame = pl.DataFrame(lines, schema={name: columns[name] for name in names})
+    if not (frame["candidates_by"] != "").any():
+        frame = frame.drop(table.optional or ())
     frame = frame.with_columns(split_id=pl.lit(corpus.split_id)).with_row_index("line")
     shown = frame.select("line", "kind", "id", pl.col("source_ids").alias("source")).explode("source").drop_nulls()
     is_user = pl.col("kind") == "user"
@@ -164,6 +170,23 @@ def prompt_rows(corpus: Corpus, read: Read) -> pl.DataFrame:
     )
     latest = pairs.join(train_pairs(corpus), on=["user_id", "item_id"]).group_by("line").agg(pl.col("time").max())
     return frame.join(latest, on="line", how="left", maintain_order="left").rename({"time": "max_time"}).drop("line")
+
+
+def increments(desk: Desk, recipe: Recipe, read: Read) -> Increments:
+    """The recipe's prompts (of partitions the closed ones) against those of the night before."""
+    if recipe.partitioned:
+        before, now = (rows.rename({"user_id": "id"}) for rows in _partitions(desk, recipe, read))
+        return count(before, now, night_before(desk.night, "partitions"))
+    before = last_published(desk.night, "prompts").filter(pl.col("recipe") == recipe.name)
+    lines = [(line.id, line.part, line.key) for line in read[recipe.name].lineage]
+    now = pl.DataFrame(lines, schema={"id": pl.String, "part": pl.Int64, "key": pl.String}, orient="row")
+    return count(before, now, night_before(desk.night, "prompts"))
+
+
+def _partitions(desk: Desk, recipe: Recipe, read: Read) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The partitions that were asked about, of the night before and of tonight."""
+    asked = pl.col("key") != ""
+    return desk.published_partitions(recipe).filter(asked), partition_rows(desk, recipe, read).filter(asked)
 
 
 def reject_rows(recipes: Iterable[Recipe], read: Read) -> pl.DataFrame:

@@ -34,6 +34,9 @@ name = "rlmrec.item"
 options = {{ noun = "book" }}
 [gates]
 duplicates = 1.0
+[quality]
+near_duplicates = 1.0
+largest_cluster = 1.0
 [evaluation]
 bootstrap = 10
 [[models]]

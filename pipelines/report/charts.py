@@ -83,6 +83,29 @@ def curve_chart(
     return _inline(figure, label)
 
 
+def nights_chart(nights: Sequence[str], lines: Mapping[str, Sequence[float]], label: str) -> Markup:
+    """Shares (0 to 1) night by night, at most three lines, the first in the accent colour.
+
+    Names stand at the end of their line, apart where two lines end close together.
+    """
+    figure, axes = _axes(320, 150, (44, 28, 104, 10))
+    ends = []
+    for color, (name, values) in zip((ACCENT, MUTED, INK), lines.items(), strict=False):
+        axes.plot(range(len(values)), values, "o-", color=color, linewidth=1.4, markersize=3.5, markeredgecolor=PAPER)
+        ends.append((values[-1], name, color))
+    lowest = -1.0
+    for height, name, color in sorted(ends):
+        lowest = max(height, lowest + 0.14)
+        axes.text(len(nights) - 0.85, lowest, _short(name, 18), color=color, fontsize=11, va="center", clip_on=False)
+    axes.set_ylim(-0.06, 1.06)
+    axes.set_xlim(-0.2, len(nights) - 0.9)
+    axes.set_yticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
+    axes.set_xticks([0, len(nights) - 1], [nights[0][5:], nights[-1][5:]])
+    axes.tick_params("y", length=0, labelcolor=MUTED)
+    axes.yaxis.grid(visible=True)
+    return _inline(figure, label)
+
+
 def limits_of(curves: Sequence[Curve], reference: float | None) -> tuple[float, float]:
     """Lowest and highest value of all curves and the reference; (0, 1) where there is none."""
     values = [value for curve in curves for value in curve.values] + ([] if reference is None else [reference])

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from pipelines.report.charts import Curve, curve_chart, finite, lift_chart, limits_of
+from pipelines.report.charts import Curve, curve_chart, finite, lift_chart, limits_of, nights_chart
 from pipelines.report.sections import Row, drawable, metric_name, ordered, rank, rows
 
 
@@ -50,6 +50,21 @@ def panels(report: Row) -> list[Panel]:
     names = sorted(runs, key=lambda name: rank(name, order))
     drawn = {name: curve_chart(curves[name], limits, reference, "epoch", labels[name]) for name in names}
     return [Panel(name, runs[name], _mean(run.get("seconds") for run in runs[name]), drawn[name]) for name in names]
+
+
+def over_nights(report: Row) -> list[tuple[str, Markup]]:
+    """A chart of coverage and near-duplicates per field of prose that was measured on several nights."""
+    found: dict[str, list[Row]] = {}
+    for row in (report.get("answers") or {}).get("nights") or []:
+        if finite(row.get("coverage")) and finite(row.get("near_duplicates")) and row.get("ds"):
+            found.setdefault(f"{row.get('recipe')}/{row.get('field')}", []).append(row)
+    return [(name, _nights_of(name, nights)) for name, nights in found.items() if len(nights) > 1]
+
+
+def _nights_of(name: str, nights: list[Row]) -> Markup:
+    lines = {each.replace("_", "-"): [row[each] for row in nights] for each in ("coverage", "near_duplicates")}
+    last = ", ".join(f"{line} {values[-1]:.1%}" for line, values in lines.items())
+    return nights_chart([str(row["ds"]) for row in nights], lines, f"{name} over {len(nights)} nights; last: {last}")
 
 
 def _curve(run: Row) -> Curve | None:

@@ -67,6 +67,8 @@ def view(report: Mapping[str, Any]) -> dict[str, Any]:
         "panels": figures.panels(report),
         "slices": sections.slices_of(summary, _pair(headline)),
         "readers": sections.readers(report),
+        "answers": sections.answers(report),
+        "over_nights": figures.over_nights(report),
         "checks": [result for gate in sections.rows(report, "gates") for result in gate.get("results") or []],
         "total_seconds": _total(report.get("seconds")),
         "shown": SHOWN,

@@ -9,6 +9,7 @@ from pipelines.report.charts import finite
 
 Row = Mapping[str, Any]
 METRICS = {"recall": "Recall", "ndcg": "NDCG", "hr": "HR", "mrr": "MRR", "coverage": "Coverage"}
+MOST_EXAMPLES = 12  # of answers, for each measure
 SLICES = ("cold", "warm", "tail", "head", "few", "many")  # the order shown, by first word
 
 
@@ -27,6 +28,16 @@ class Reader(NamedTuple):
     id: str
     history: Sequence[str]
     lists: list[Row]  # model, items
+
+
+class Answers(NamedTuple):
+    """The section on the quality of the answers."""
+
+    fields: list[Row]  # recipe, kind, field, measures
+    drifting: list[Row]  # those of the fields that are compared with an earlier night
+    over: int  # figures above their threshold
+    examples: Mapping[str, list[Row]]  # by measure
+    compared_with: str | None
 
 
 def rows(report: Row, key: str) -> list[Row]:
@@ -139,6 +150,23 @@ def slices_of(summary: Sequence[Row], wanted: Sequence[str]) -> dict[str, dict[s
         shown = [key for key in keys if key in wanted] or keys[:2]
         found[name] = {"metrics": shown, "users": next((part["users"] for part in parts if "users" in part), None)}
     return found
+
+
+def answers(report: Row) -> Answers:
+    """The quality of the answers: fields that are measured, how many figures are over, and examples by measure."""
+    found: Row = report.get("answers") or {}
+    fields = [row for row in found.get("fields") or [] if row.get("recipe")]
+    figures = [figure for row in fields for figure in (row.get("measures") or {}).values()]
+    examples: dict[str, list[Row]] = {}
+    for row in sorted(found.get("examples") or [], key=lambda row: -(row.get("size") or 0)):
+        examples.setdefault(str(row.get("measure")), []).append(row)
+    return Answers(
+        fields,
+        [row for row in fields if "text_change" in (row.get("measures") or {})],
+        sum(bool(figure.get("over")) for figure in figures),
+        {measure: each[:MOST_EXAMPLES] for measure, each in examples.items()},
+        found.get("compared_with"),
+    )
 
 
 def readers(report: Row) -> list[Reader]:

@@ -20,11 +20,13 @@ from features.recipes.base import Recipe
 from language_models.inquiry import Counts as Calls
 from language_models.ledger import Ledger
 from pipelines import rows
+from pipelines.calls import publish_calls
 from pipelines.desk import Desk, open_desk
 from pipelines.llm_runs import llm_runs
 from pipelines.night import Counts, Night, step
+from pipelines.quality import judge_answers, publish_quality
 from pipelines.steps.tables import publish_rejects
-from schemas.expectations import Suite, edge_suite, profile_suite
+from schemas.expectations import Suite, edge_suite, profile_suite, quality_suite
 from schemas.records import EdgeRow, GeneratedRow
 from schemas.tables import CALLS
 
@@ -88,7 +90,10 @@ def _publish(desk: Desk, asked: dict[str, Counts]) -> Counts:
     """Rejects first, so that they can be read when a gate fails; then the gates; then prompts, profiles and edges."""
     night, read = desk.night, {recipe.name: desk.read(recipe) for recipe in desk.recipes}
     recipes = [_recipe_counts(recipe, read[recipe.name], asked[recipe.name], desk) for recipe in desk.recipes]
-    for each in recipes:
+    for recipe, each in zip(desk.recipes, recipes, strict=True):
+        increments = rows.increments(desk, recipe, read)
+        each.update(asdict(increments))
+        night.progress.say(f"{recipe.name}: {increments}; {each['asked']:,} asked")
         if each["rejected"]:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in each["reasons"].items())
             night.progress.say(f"{each['name']}: {each['profiles']:,} of {each['entities']:,} can be read ({reasons})")
@@ -100,10 +105,12 @@ def _publish(desk: Desk, asked: dict[str, Counts]) -> Counts:
     for generation in read.values():
         check_sources(generation.lineage, desk.corpus)
     tables = _gated_tables(desk, read)
-    night.publish("prompts", rows.prompt_rows(desk.corpus, read))
+    prompts = rows.prompt_rows(desk.corpus, read)
+    night.publish("prompts", prompts)
     for name, frame in tables.items():
         version = night.publish(name, frame)
         desk.ledger.publish(frame["key"].unique(), version)
+    publish_calls(night, desk.ledger, tables, prompts)
     return counts
 
 
@@ -112,10 +119,13 @@ def _gated_tables(desk: Desk, read: dict[str, Generation]) -> dict[str, pl.DataF
     gates, tables = desk.night.run.gates, dict[str, pl.DataFrame]()
     if not all(recipe.gives_edges for recipe in desk.recipes):
         tables["profiles"] = rows.profile_rows(desk, read)
+        measured = publish_quality(desk.night, judge_answers(desk, read, tables["profiles"]))
         asked = rows.asked_rows(desk.recipes, read)
         if asked.height or tables["profiles"].height:
             judged = against_asked(rows.with_brief(tables["profiles"], desk.recipes), asked)
             _gate(desk.night, profile_suite(gates), judged)
+        if measured["allowed"].count():
+            _gate(desk.night, quality_suite(desk.night.run.quality), measured)
     if any(recipe.gives_edges for recipe in desk.recipes):
         generated = rows.generated_rows(desk, read)
         tables["generated_items"] = generated

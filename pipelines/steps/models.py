@@ -14,7 +14,8 @@ from evaluation.judge import Verdict, examine
 from evaluation.metrics import Scores
 from evaluation.protocol import testing, validation
 from features.corpus import Corpus
-from pipelines.fitted import Fitted, fit, read_fitted
+from pipelines.fitted import Fitted, fit, lineage_of, read_fitted
+from pipelines.lineage import Written
 from pipelines.night import Counts, Night, step
 from recommenders import load_recommender
 from schemas.errors import ConfigError, unknown_name
@@ -49,19 +50,20 @@ def evaluate(night: Night) -> Counts:
         return {"models": [], "results": [], "intervals": [], "selected": None}
     exam = testing(corpus)
     results, verdicts = list[dict[str, Any]](), dict[str, list[Scores]]()
-    user_metrics = list[pl.DataFrame]()
+    user_metrics, origins = list[pl.DataFrame](), list[Written]()
     pairs = list(_chosen(run))
     with night.progress.track("evaluate", len(pairs)) as advance:
         for model, seed in pairs:
             fitted = read_fitted(night, model, seed, corpus)
             verdict = examine(load_recommender(night.work / fitted.folder), exam, run.evaluation)
+            origins.append(lineage_of(fitted))
             results.append({**asdict(fitted), "test": verdict.means(), "slices": verdict.slice_means()})
             verdicts.setdefault(model.name, []).append(verdict.scores)
             user_metrics.append(_user_metric_rows(model.name, seed, verdict, corpus))
             advance(1, model.name)
-    night.publish("models", pl.DataFrame([_model_row(result) for result in results]))
-    night.publish("metrics", pl.concat([_metric_rows(result) for result in results]))
-    night.publish("user_metrics", pl.concat(user_metrics))
+    night.publish("models", pl.DataFrame([_model_row(result) for result in results]), origins)
+    night.publish("metrics", pl.concat([_metric_rows(result) for result in results]), origins)
+    night.publish("user_metrics", pl.concat(user_metrics), origins)
     return {
         "models": [{name: result[name] for name in SHOWN} for result in results],
         "users": len(exam.users),
@@ -93,7 +95,7 @@ def recommend(night: Night) -> Counts:
             "score": found.score[rows, ranks],
         }
     )
-    version = night.publish("recommendations", frame)
+    version = night.publish("recommendations", frame, [lineage_of(best)])
     return {"model": name, "seed": best.seed, "users": corpus.num_users, "rows": frame.height, "version": version}
 
 

@@ -14,6 +14,7 @@ import polars as pl
 from features.corpus import attributes
 from features.recipes import RECIPES
 from pipelines.night import Counts, Night, step, write_json
+from pipelines.report.answers import answers
 
 SLICES = {  # what the report shows of all slices
     "cold items": "cold",
@@ -22,6 +23,7 @@ SLICES = {  # what the report shows of all slices
     "new items among themselves": "new items",
     "new users": "new users",
 }
+GATES = ("gate-profiles", "gate-answer_quality", "gate-embeddings")
 SAMPLES = 6  # profiles and readers shown
 SHOWN_TITLES = 8  # of a reader's items, the latest first
 
@@ -63,8 +65,9 @@ def build(night: Night) -> dict[str, Any]:
             "generated": _grounding(night),
             "partitions": _partitions(night),
         },
+        "answers": answers(night),
         "rejects": _rejects(night),
-        "gates": [gate for name in ("gate-profiles", "gate-embeddings") for gate in night.records(name)],
+        "gates": [gate for name in GATES for gate in night.records(name)],
         "embeddings": _latest(night, "materialize").get("sources", []),
         "baseline": run.baseline,
         "selection": run.evaluation.selection,

@@ -12,8 +12,8 @@ from schemas.tables import conform
 
 @step
 def ingest(night: Night) -> Counts:
-    """Read the source files and publish users, items and interactions; unusable rows go to the rejects table."""
-    source = read_source(night.run.data)
+    """Read the source as it was at the end of `ds`; publish its tables, and unusable rows as rejects."""
+    source = read_source(night.run.data, until=end_of(night.ds))
     for name, frame in (("users", source.users), ("items", source.items), ("interactions", source.interactions)):
         night.publish(name, frame)
     rejects = source.rejects.select(
@@ -49,6 +49,6 @@ def split(night: Night) -> Counts:
 def publish_rejects(night: Night, step_name: str, rejects: pl.DataFrame) -> None:
     """Replace one step's rows of tonight's rejects and keep the other steps' rows."""
     mine = conform("rejects", rejects.with_columns(pl.lit(step_name).alias("step")))
-    if night.store.exists("rejects", night.ds):
-        mine = pl.concat([night.read("rejects").filter(pl.col("step") != step_name), mine])
+    if night.store.exists("rejects", night.ds):  # read past the night's lineage: nothing else is made from them
+        mine = pl.concat([night.store.read("rejects", night.ds).filter(pl.col("step") != step_name), mine])
     night.publish("rejects", mine)

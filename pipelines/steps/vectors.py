@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from features.gates import check_table
 from features.recipes import can_write
-from features.store import TableStore
 from language_models.encoders import make_encoder
 from language_models.protocols import Encoded
 from pipelines.night import Counts, Night, step
@@ -38,10 +37,12 @@ class TextSource:
 def text_sources(run: Run) -> list[TextSource]:
     """Every text that a model of the run reads, each once, in the order of the run file."""
     found: dict[TextSource, None] = {}
-    for model in run.models:
-        if model.features is not None:
+    read = [*(model.features for model in run.models), *(model.features for model in run.click_models)]
+    read += run.compare.features() if run.compare else ()
+    for features in read:
+        if features is not None:
             for kind in KINDS:
-                found |= {TextSource(kind, text): None for text in model.features.texts(kind)}
+                found |= {TextSource(kind, text): None for text in features.texts(kind)}
     return list(found)
 
 
@@ -51,13 +52,13 @@ def encode(night: Night) -> Counts:
     texts = pl.concat([read_texts(night, source) for source in text_sources(night.run)] or [_no_texts()])
     distinct = texts.unique("text_hash", maintain_order=True)
     name, done = night.run.encoder.label, Encoded()
-    todo = distinct.join(known_vectors(night.store, name), on="text_hash", how="anti", maintain_order="left")
+    todo = distinct.join(known_vectors(night, name), on="text_hash", how="anti", maintain_order="left")
     if todo.height:
         encoder = make_encoder(night.run.encoder)
         with night.progress.track(f"encode with {name}", todo.height) as advance:
             for chunk in todo.sort(pl.col("text").str.len_chars(), descending=True).iter_slices(CHUNK):
                 vectors = encoder.encode(chunk["text"].to_list())
-                night.store.append("vectors", _vector_rows(name, chunk["text_hash"], vectors), ("encoder", "text_hash"))
+                night.append("vectors", _vector_rows(name, chunk["text_hash"], vectors))
                 advance(chunk.height, "")
         done = encoder.done
         _say_truncated(night, done, encoder.limit)
@@ -71,7 +72,7 @@ def encode(night: Night) -> Counts:
 def materialize(night: Night) -> Counts:
     """Join tonight's texts with their vectors, gate them, and publish the embeddings of every source."""
     name = night.run.encoder.label
-    vectors = known_vectors(night.store, name, with_vector=True)
+    vectors = known_vectors(night, name, with_vector=True)
     parts = [_embeddings(read_texts(night, source), source, name, vectors) for source in text_sources(night.run)]
     if not parts:
         return {"sources": [], "gate": None}
@@ -96,12 +97,12 @@ def read_texts(night: Night, source: TextSource) -> pl.DataFrame:
     )
 
 
-def known_vectors(store: TableStore, encoder: str, with_vector: bool = False) -> pl.DataFrame:
+def known_vectors(night: Night, encoder: str, with_vector: bool = False) -> pl.DataFrame:
     """The hashes (and vectors) that an encoder has already made."""
     columns = ["text_hash", "vector"] if with_vector else ["text_hash"]
-    if not store.exists("vectors"):
+    if not night.store.exists("vectors"):
         return pl.DataFrame(schema={"text_hash": pl.String, "vector": pl.List(pl.Float32)}).select(columns)
-    return store.read("vectors", columns=["encoder", *columns]).filter(pl.col("encoder") == encoder).select(columns)
+    return night.read("vectors", columns=["encoder", *columns]).filter(pl.col("encoder") == encoder).select(columns)
 
 
 def _profile_texts(night: Night, source: TextSource) -> pl.DataFrame:

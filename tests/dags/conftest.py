@@ -35,6 +35,9 @@ options = {{ noun = "book" }}
 [[recipes]]
 name = "liber.partition"
 options = {{ noun = "book" }}
+[quality]
+near_duplicates = 1.0
+largest_cluster = 1.0
 [training]
 max_epochs = 2
 evaluate_every = 1

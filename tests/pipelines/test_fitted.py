@@ -47,6 +47,34 @@ def test_a_user_profile_is_permuted_among_users(materialized) -> None:
     assert (permuted.user.x == real.user.x).all(axis=1).mean() < 0.2
 
 
+def test_controls_of_one_kind_leave_the_other_as_it_is(materialized) -> None:
+    corpus, item = materialized.corpus(), "rlmrec.item/summarization"
+
+    def tables(control: str, user: str = "rlmrec.user/summarization"):
+        model = Model(name="a", features=Features(item=item, user=user), control=control)
+        return feature_tables(materialized, model, corpus, 1)
+
+    real, items, users = (tables(control) for control in ("none", "shuffled_items", "shuffled_users"))
+    np.testing.assert_array_equal(items.user.x, real.user.x)
+    np.testing.assert_array_equal(users.item.x, real.item.x)
+    for changed, was in ((items.item, real.item), (users.user, real.user)):
+        assert sorted(map(tuple, changed.x)) == sorted(map(tuple, was.x))
+        assert (changed.x == was.x).all(axis=1).mean() < 0.2
+    means = tables("shuffled_users", "mean")  # a mean of items is a user's text as well
+    np.testing.assert_array_equal(means.item.x, real.item.x)
+    assert not np.allclose(means.user.x, tables("none", "mean").user.x)
+
+
+def test_the_random_control_has_unit_vectors_and_user_means_of_them(materialized) -> None:
+    corpus = materialized.corpus()
+    model = Model(name="a", features=Features(item="rlmrec.item/summarization"), control="random")
+    real = feature_tables(materialized, model.model_copy(update={"control": "none"}), corpus, 1)
+    drawn = feature_tables(materialized, model, corpus, 1)
+    np.testing.assert_allclose(np.linalg.norm(drawn.item.x, axis=1), drawn.item.present.astype(float), atol=1e-5)
+    np.testing.assert_array_equal(drawn.item.present, real.item.present)
+    np.testing.assert_array_equal(drawn.user.x, mean_of_items(drawn.item, corpus.train).x)
+
+
 def test_train_reuses_what_is_fitted_and_refits_what_changed(materialized) -> None:
     run = materialized.run
     first = steps.train(run, DS)

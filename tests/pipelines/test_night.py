@@ -58,7 +58,7 @@ def test_the_report_holds_what_the_tables_hold(night) -> None:
     assert report["selected"] in {"popularity", "lightgcn", "aligned"}
     assert {row["name"] for row in report["intervals"]} == {"popularity", "aligned", "aligned.shuffled"}
     assert all(gate["success"] for gate in report["gates"])
-    assert len(report["gates"]) == 2
+    assert len(report["gates"]) == 3  # profiles, their quality, embeddings
     metrics = lake.read("metrics", ds=DS).filter(
         (pl.col("part") == "test") & (pl.col("slice") == "all") & (pl.col("metric") == "recall@20")
     )
@@ -190,7 +190,14 @@ def test_a_run_without_recipes_and_models_still_makes_its_tables_and_a_report(wo
     file = world(run=RUN.split("[[recipes]]")[0])
     summary = run_night(file, ds=DS)
     assert (summary["asked"], summary["encoded"], summary["models"]) == (0, 0, [])
-    assert DeltaStore(str(file.parent / "lake")).names() == ["interactions", "items", "rejects", "splits", "users"]
+    assert DeltaStore(str(file.parent / "lake")).names() == [
+        "interactions",
+        "items",
+        "lineage",
+        "rejects",
+        "splits",
+        "users",
+    ]
     assert DS in Path(summary["report"]).read_text()
 
 

@@ -18,8 +18,8 @@ pytest.importorskip("matplotlib")
 from pipelines.report import charts, sections
 from pipelines.report.html import dollars, duration, link, number, probability, render
 
-SECTIONS = ["models", "lift", "training", "slices", "generation", "gates", "profiles", "recommendations", "seconds"]
-SECTIONS += ["provenance"]
+SECTIONS = ["models", "lift", "training", "slices", "generation", "answers", "gates", "profiles"]
+SECTIONS += ["recommendations", "seconds", "provenance"]
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7*7 }}</style></svg>$\\frac{a}{0}$\x00中\u202e"
 INLINE = {"a", "b", "code", "span", "strong", "time"}
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -113,6 +113,32 @@ def gate(table: str, failing: bool = False) -> dict[str, Any]:
     return {"table": table, "success": not failing, "data_docs": "data_docs/index.html", "results": found}
 
 
+def figure(value: float, allowed: float | None = None, detail: str = "") -> dict[str, Any]:
+    return {"value": value, "allowed": allowed, "over": allowed is not None and value > allowed, "detail": detail}
+
+
+def measured() -> dict[str, Any]:
+    """Answers of two fields on three nights: one generic text for most users, and books that nobody was shown."""
+    user = {"asked": figure(1500), "texts": figure(1497), "coverage": figure(0.998)}
+    user |= {"near_duplicates": figure(0.91, 0.2, "3 clusters"), "largest_cluster": figure(0.83, 1.0)}
+    user |= {"other_language": figure(0.004, 0.1), "language.en": figure(0.99), "language.it": figure(0.004)}
+    user |= {"words_median": figure(31), "words_p5": figure(20), "words_p95": figure(44), "over_limit": figure(0.02)}
+    user |= {"unknown_items": figure(0.125, 0.2), "text_change": figure(0.93, None, "since 2026-11-15")}
+    user |= {"word_drift": figure(0.61, 0.5), "length_drift": figure(0.07, 0.5), "coverage_drop": figure(0.0, 0.1)}
+    item = {"asked": figure(400), "texts": figure(400), "coverage": figure(1.0), "near_duplicates": figure(0.01, 0.2)}
+    about = {"recipe": "rlmrec.user", "kind": "user", "field": "summarization"}
+    text = "This reader enjoys stories with strong characters and a good plot."
+    examples = [
+        {**about, "measure": "near_duplicates", "rank": 1, "said": "", "size": 1242, "ids": ["r1", "r2"], "text": text},
+        {**about, "measure": "unknown_items", "rank": 1, "said": "jane eyre", "size": 1, "ids": ["r9"], "text": text},
+    ]
+    nights = [{"ds": ds, "recipe": "rlmrec.user", "field": "summarization", "coverage": 0.99, "near_duplicates": share}
+              for ds, share in (("2026-11-08", 0.02), ("2026-11-15", 0.03), ("2026-11-22", 0.91))]  # fmt: skip
+    fields = [{**about, "measures": user},
+              {"recipe": "rlmrec.item", "kind": "item", "field": "summarization", "measures": item}]  # fmt: skip
+    return {"compared_with": "2026-11-15", "fields": fields, "examples": examples, "nights": nights}
+
+
 def example() -> dict[str, Any]:
     rng = random.Random(7)
     seeds = {model[0]: (1,) if model[7] == 0 else (1, 2, 3) for model in MODELS}
@@ -140,6 +166,7 @@ def example() -> dict[str, Any]:
                   "users_without_train": 3, "items_without_train": 5},
         "generation": {"engine": "offline", "model": "offline",
                        "recipes": [recipe("rlmrec.item", "item", 400, 0), recipe("rlmrec.user", "user", 1500, 3)]},
+        "answers": measured(),
         "rejects": [{"step": "generate", "reason": reason, "count": count, "example": example}
                     for reason, count, example in rejects],
         "gates": [gate("profiles"), gate("embeddings")],
@@ -256,8 +283,8 @@ def test_tables_have_captions_and_scopes_and_charts_a_label(rendered):
     assert page.tags.count("table") == page.tags.count("caption") > 8
     assert "<th>" not in rendered
     assert (
-        rendered.count("<svg ") == rendered.count('role="img" aria-label="') == 2 + 5
-    )  # lifts, and models with epochs
+        rendered.count("<svg ") == rendered.count('role="img" aria-label="') == 2 + 5 + 1
+    )  # lifts, models with epochs, and a field over the nights
 
 
 def test_verdict_says_model_metrics_lift_interval_and_significance(rendered):
@@ -385,6 +412,33 @@ def test_edges_generated_items_partitions_and_what_objectives_say_are_shown():
     assert "item text: title + kar.item/summary · user text: mean · edges: llmrec.edges · pca 64" in page
 
 
+def test_quality_of_answers_shows_every_field_and_marks_what_is_over(rendered):
+    page = Page(rendered)
+    row = page.row("rlmrec.usersummarization")
+    assert row[:4] == ["rlmrec.usersummarization", "99.8 %1,497 of 1,500", "✗ 91.0 %≤ 20.0 %", "83.0 %≤ 100.0 %"]
+    assert row[4:] == ["en 99.0 %, it 0.4 %", "0.4 %≤ 10.0 %", "3120 to 44", "2.0 %", "12.5 %≤ 20.0 %"]
+    assert page.row("rlmrec.itemsummarization")[2:] == ["1.0 %≤ 20.0 %", *["–"] * 6]
+    drift = next(cells for cells in page.cells if cells[-1] == "since 2026-11-15")
+    assert [" ".join(cell.split()) for cell in drift[1:5]] == [
+        "93.0 %",
+        "0.0 %≤ 10.0 %",
+        "7.0 %≤ 50.0 %",
+        "✗ 0.61≤ 0.50",
+    ]
+    assert "2 figures above the threshold" in page.words
+    assert "1,242 r1, r2, … This reader enjoys stories" in page.words
+    assert "jane eyre 1 r9 This reader" in page.words
+    assert "rlmrec.user/summarization over 3 nights; last: coverage 99.0%, near-duplicates 91.0%" in rendered
+
+
+def test_a_first_night_has_nothing_to_compare_with_and_no_chart():
+    report = example()
+    report["answers"] |= {"compared_with": None, "nights": report["answers"]["nights"][-1:]}
+    page = render(report)
+    assert "There is no earlier night to compare with." in Page(page).words
+    assert page.count("<svg ") == 2 + 5
+
+
 def test_hostile_text_is_shown_and_never_runs():
     report = hostile(example())
     report["gates"][0]["data_docs"] = "java\tscript:alert(1)"
@@ -396,7 +450,7 @@ def test_hostile_text_is_shown_and_never_runs():
     assert "alert(1)</script>" not in text
     assert page.words.count("<script>alert(1)</script><img src=x onerror=alert(2)>") > 50
     assert "{{ 7*7 }}" in page.words
-    assert text.count("<svg ") == 2 + 5  # the charts are drawn with the hostile names as well
+    assert text.count("<svg ") == 2 + 5 + 1  # the charts are drawn with the hostile names as well
     assert text.count("</style>") == 1
 
 
@@ -428,6 +482,7 @@ def test_every_part_may_be_null():
 def test_nothing_but_a_name_renders_with_a_sentence_per_section():
     page = Page(render({"name": "night-one", "ds": "2026-11-22"}))
     for expected in ["No model was trained", "No intervals", "No slices", "No recipe ran", "Nothing was rejected",
+                     "No answers were measured",
                      "No table was checked", "No profiles", "No recommendations", "No times"]:  # fmt: skip
         assert expected in page.words, expected
     assert "Asked – Cached – Rejected – Texts encoded – Cost – Time –" in page.words
@@ -435,6 +490,7 @@ def test_nothing_but_a_name_renders_with_a_sentence_per_section():
 
 def test_rows_with_missing_fields_render():
     rows = {"models": [{}], "summary": [{}, {"name": "m"}, {"name": "n", "slices": {"cold": None}}], "intervals": [{}]}
+    rows |= {"answers": {"fields": [{}, {"recipe": "r"}], "examples": [{}], "nights": [{}]}}
     rows |= {key: [{}] for key in ("rejects", "gates", "embeddings", "profiles", "recommendations", "tables")}
     page = Page(render({"name": "n", "ds": "d", "generation": {"recipes": [{}]}, "selected": "m", **rows}))
     assert page.row("m")[1:] == ["–", "–"]

@@ -23,6 +23,9 @@ name = "rlmrec.user"
 options = { noun = "book" }
 [gates]
 duplicates = 1.0
+[quality]
+near_duplicates = 1
+largest_cluster = 1
 [training]
 max_epochs = 4
 evaluate_every = 2
