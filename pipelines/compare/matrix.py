@@ -67,12 +67,13 @@ def compare(night: Night, systems: str | None = None, texts: str | None = None) 
 
 
 def _outcomes(bench: Bench, cells: Sequence[Cell]) -> list[Outcome]:
-    """Cells that read the same texts come one after the other, so that those are read once."""
+    """Cells without text come first, for others inherit from them; those that read the same come together."""
     night, found = bench.night, dict[str, Outcome]()
     todo = sum(steps(cell, night.run) for cell in cells)
     with night.progress.track("compare", todo) as advance:
         for cell in sorted(cells, key=_reading):
-            tuned = tune(bench, cell, advance)
+            twin = found.get(cell.system.without or "")
+            tuned = tune(bench, cell, advance, twin.tuned if twin else None)
             found[cell.name] = Outcome(cell, tuned, finish(bench, cell, tuned.best.settings, advance))
     return [found[cell.name] for cell in cells]
 

@@ -1,9 +1,11 @@
 """The search that every cell gets: as written, then random, then around the best so far; on validation alone.
 
 Trial 0 is the settings as the run file has them. Half of the others are drawn at random, the rest change one or two
-coordinates of the best so far. A draw depends on the search's seed and the name of a coordinate alone, so that cells
-that share coordinates and their values get the same draws of them. What was tried is not tried again, and a space that
-has no more settings than there are trials is tried whole.
+coordinates of the best so far. What a cell shares with its twin without text it inherits: it starts from the twin's
+best, and its random draws are of its own coordinates, so that the two differ by what the text adds. A draw depends on
+the search's seed and the name of a coordinate alone, so that cells that share coordinates and their values get the same
+draws of them. What was tried is not tried again, and a space that has no more settings than there are trials is tried
+whole.
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count, islice, product
+from types import MappingProxyType
 
 from pipelines.compare.space import Settings, Space
 
+NOTHING: Settings = MappingProxyType({})
 MISSES = 1000  # draws in a row that were tried before, after which the search ends
 
 
@@ -32,15 +36,18 @@ class Trial:
 Measure = Callable[[Settings], float]
 
 
-def search(space: Space, written: Settings, trials: int, seed: int, measure: Measure) -> list[Trial]:
+def search(
+    space: Space, written: Settings, trials: int, seed: int, measure: Measure, inherited: Settings = NOTHING
+) -> list[Trial]:
     """Every trial in its order; the best is `best_of` them. `measure` is called once per distinct settings."""
-    start = {name: written[name] for name in space}
+    start = {name: inherited.get(name, written[name]) for name in space}
     found = [Trial(start, measure(start), "written")]
     if size(space, start) <= trials:
         rest = (settings for settings in _grid(space) if settings != start)
         return [*found, *(Trial(settings, measure(settings), "grid") for settings in rest)]
     first = 1 + math.ceil((trials - 1) / 2)
-    fresh = (settings for settings in _draws(space, seed) if not _tried(settings, found))
+    drawn: Iterator[Settings] = ({**settings, **inherited} for settings in _draws(space, seed))
+    fresh = (settings for settings in drawn if not _tried(settings, found))
     for settings in islice(fresh, first - 1):
         found.append(Trial(settings, measure(settings), "random"))
     for step in count():

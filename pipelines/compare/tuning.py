@@ -25,10 +25,11 @@ class Tuned:
     possible: int  # settings that the space has
 
 
-def tune(bench: Bench, cell: Cell, advance: Advance) -> Tuned:
-    """Search the cell's space. Raises ConfigError where no setting could be fitted."""
+def tune(bench: Bench, cell: Cell, advance: Advance, twin: Tuned | None = None) -> Tuned:
+    """Search the cell's space, from what its twin without text has found. Raises ConfigError where nothing fits."""
     run = bench.night.run
     space, start, seed = space_of(cell, run), written(cell, run), seeds_of(run)[0]
+    inherited = {name: value for name, value in twin.best.settings.items() if name in space} if twin else {}
     kept, best = list[dict[str, Any]](), list[tuple[float, Settings]]()
 
     def measure(settings: Settings) -> float:
@@ -39,7 +40,7 @@ def tune(bench: Bench, cell: Cell, advance: Advance) -> Tuned:
         advance(1, f"{cell.name}: {value:.4f} on validation")
         return value
 
-    trials = search(space, start, budget(cell, run), settings_of(run).search_seed, measure)
+    trials = search(space, start, budget(cell, run), settings_of(run).search_seed, measure, inherited)
     chosen = best_of(trials)
     if chosen.value == -math.inf:
         raise ConfigError(f"compare: {cell.name}: none of {len(kept)} settings could be fitted: {kept[0]['failed']}")
@@ -64,9 +65,14 @@ def steps(cell: Cell, run: Run) -> int:
 
 
 def budget(cell: Cell, run: Run) -> int:
-    """The trials of a cell: the same of all, and of all that are trained by steps."""
+    """The trials of a cell: the same of all, and of all that are trained by steps; half as many more of a twin.
+
+    A cell with text tries as many settings around what it inherits from its twin: the twin has had those trials too.
+    """
     compared = settings_of(run)
-    return compared.graph_trials or compared.trials if cell.graph else compared.trials
+    trials = compared.graph_trials or compared.trials if cell.graph else compared.trials
+    is_twin = any(system.without == cell.system.name for system in compared.systems)
+    return trials + trials // 2 if is_twin else trials
 
 
 def seeds_of(run: Run) -> tuple[int, ...]:

@@ -40,6 +40,16 @@ def test_cells_that_share_coordinates_get_the_same_draws_of_them() -> None:
     assert [{name: settings[name] for name in SPACE} for settings in both] == narrow
 
 
+def test_what_is_inherited_is_where_the_search_starts_and_random_draws_leave_it() -> None:
+    inherited = {"a": 2, "b": 0.3}
+    found = search(SPACE, START, 9, 0, lambda settings: 0.0, inherited)
+    assert found[0].settings == {"a": 2, "b": 0.3, "c": "x"}
+    drawn = [trial.settings for trial in found if trial.kind == "random"]
+    assert all(settings | inherited == settings for settings in drawn)
+    assert {settings["c"] for settings in drawn} == {"y", "z"}, "its own coordinate is drawn"
+    assert any(trial.settings | inherited != trial.settings for trial in found if trial.kind == "local")
+
+
 def test_a_small_space_is_tried_whole() -> None:
     small = {"a": (1, 2), "b": (3, 4)}
     found = run(small, {"a": 1, "b": 3}, trials=12)
