@@ -14,7 +14,7 @@ from pipelines.compare.cells import TITLE, Cell
 from pipelines.compare.finals import ALL, METRICS, PRIMARY, SLICES, Final
 from pipelines.compare.tuning import Tuned
 
-Role = Literal["baseline", "twin", "shuffled", "shuffled_items", "shuffled_users", "random", "title"]
+Role = Literal["baseline", "twin", "unanswered", "shuffled", "shuffled_items", "shuffled_users", "random", "title"]
 SURE = 0.05
 
 
@@ -61,6 +61,7 @@ def pairs_of(cells: Sequence[Cell], baseline: str) -> list[tuple[str, str, Role]
             found.append((cell.name, baseline, "baseline"))
         if twin is not None:
             found.append((cell.name, twin, "twin"))
+        found += [(cell.name, other.name, "unanswered") for other in _unanswered(cell, cells)]
         found += [(cell.name, control.name, control.control) for control in _controls(cell, cells)]  # type: ignore[misc]
     return [pair for pair in found if pair[0] != pair[1]]
 
@@ -103,6 +104,16 @@ def _controls(cell: Cell, cells: Sequence[Cell]) -> list[Cell]:
     own = [each for each in cells if each.model.control_of == cell.name]
     title = [each for each in cells if each.system.name == cell.system.name and each.text == TITLE]
     return [each for each in (*own, *title) if each.name != cell.name and each.control != "none"]
+
+
+def _unanswered(cell: Cell, cells: Sequence[Cell]) -> list[Cell]:
+    """The cell that reads the same without what a language model wrote: what answers add to facts is held against."""
+    texts = cell.model.features.texts("item") if cell.model.features is not None else ()
+    facts = tuple(text for text in texts if "/" not in text)
+    if cell.model.control != "none" or not facts or facts == texts:
+        return []
+    others = [each for each in cells if each.system.name == cell.system.name and each.model.control == "none"]
+    return [each for each in others if each.model.features is not None and each.model.features.texts("item") == facts]
 
 
 def _of_part(

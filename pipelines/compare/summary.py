@@ -16,6 +16,7 @@ from pipelines.compare.statistics import SURE, Outcome, find, leaks
 from pipelines.night import Night
 
 Row = Mapping[str, Any]
+PAID_FOR = ("unanswered", "twin", "baseline")  # what the dollars of a text have to beat, the first that there is
 SHOWN = ("against", "difference", "low", "high", "p", "p_adjusted", "users")
 
 
@@ -90,7 +91,7 @@ def _money(outcome: Outcome, rows: Sequence[Row], costs: dict[str, Cost], users:
     cell = outcome.cell
     usd = total(costs, cell.model.features)
     thousand = None if usd is None else 1000 * usd / users
-    row = find(rows, cell.name, "twin") or find(rows, cell.name, "baseline")
+    row = next((found for role in PAID_FOR if (found := find(rows, cell.name, role))), None)
     lift = cell.text is not None and row is not None and row["low"] > 0
     point = per_lift(thousand, row["difference"], row["low"]) if lift and row is not None else None
     return {"usd": usd, "usd_per_1000_users": thousand, "lift": lift, "usd_per_point": point}

@@ -9,7 +9,7 @@ from evaluation.intervals import smallest_p
 from pipelines.compare.finals import ALL, METRICS, PRIMARY, SLICES
 
 Row = Mapping[str, Any]
-ROLES = {"baseline": "against `{}`", "twin": "against its own without text"}
+ROLES = {"baseline": "against `{}`", "twin": "against its own without text", "unanswered": "against its facts alone"}
 CONTROLS = ("shuffled", "shuffled_items", "shuffled_users", "title", "random")
 
 
@@ -81,8 +81,8 @@ def _notes(found: Row) -> list[str]:
         f"- Differences of Recall@20 with 95 % intervals from {resamples:,} paired resamples of users (per-user means "
         f"over seeds); p is two-sided and adjusted by Holm over {family} comparisons; p before adjustment cannot be "
         f"below {smallest_p(resamples):.1e}.",
-        "- $ per point: dollars per 1,000 users for 0.01 of Recall@20 over the system without text (else over the "
-        "baseline); no lift: the interval is not above zero.",
+        "- $ per point: dollars per 1,000 users for 0.01 of Recall@20 over the same without answers (its facts alone, "
+        "else no text, else the baseline); no lift: the interval is not above zero.",
     ]
     notes += [f"- {_cost(cost)}" for cost in found["costs"]]
     return [*notes, *(f"- Warning: {warning}" for warning in found["warnings"])]

@@ -48,6 +48,16 @@ def test_the_pairs_of_every_cell(cells) -> None:
     ]
 
 
+def test_answers_beside_facts_are_held_against_the_facts_alone(tmp_path) -> None:
+    both = '\n[[compare.texts]]\nname = "both"\nitem = ["title", "rlmrec.item/summarization"]\n'
+    (tmp_path / "run.toml").write_text(RUN + both)
+    pairs = pairs_of(make_cells(load_run(tmp_path / "run.toml")), "gf_cf")
+    assert ("lore_filter.both", "lore_filter.title-only", "unanswered") in pairs
+    assert [name for name, _, role in pairs if role == "unanswered"] == ["lore_filter.both"], (
+        "no control, no answers alone"
+    )
+
+
 def test_the_baseline_is_the_best_without_text_on_validation(cells) -> None:
     valid = {"popularity": 0.1, "gf_cf": 0.4, "lightgcn": 0.3, "lore_filter.profiles": 0.9}
     outcomes = [outcome(cell, valid=valid.get(cell.name, 0.0)) for cell in cells]
