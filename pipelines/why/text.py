@@ -96,7 +96,8 @@ def _call(call: Row | None) -> Iterator[str]:
     endpoint, by = f" at {call['endpoint']}" if call["endpoint"] else "", _or(call["answered_by"])
     yield f"model {call['model']} ({by}), engine {call['engine']}{endpoint}, about {call['id']} first"
     tokens = f"{call['input_tokens']:,} input and {call['output_tokens']:,} output tokens"
-    yield f"{call['turns']} turns, {tokens}, ${call['cost_usd']:.6f}, finish_reason {_or(call['finish_reason'])}"
+    turns = f"{call['turns']} turn{'' if call['turns'] == 1 else 's'}"
+    yield f"{turns}, {tokens}, ${call['cost_usd']:.6f}, finish_reason {_or(call['finish_reason'])}"
     for name in CALL:
         if name != "correction" or call[name]:
             yield from _titled(name.upper(), call[name])
