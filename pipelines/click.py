@@ -12,14 +12,14 @@ import polars as pl
 from evaluation.click import Clicks, compare_clicks, measure, resample
 from features.corpus import Corpus
 from pipelines.fitted import feature_tables
-from pipelines.night import Counts, Night, step
+from pipelines.night import Counts, Night, refuse_missing, step
 from pipelines.progress import Advance
 from recommenders.click import make_predictor
 from recommenders.click.fields import Fields, make_fields
 from recommenders.click.predictor import Predictor
 from recommenders.click.samples import ClickData, Samples, make_click_data, sampled
 from recommenders.click.search import draws
-from schemas.errors import ConfigError, DataError, StoreError
+from schemas.errors import ConfigError, DataError
 from schemas.run import Run
 from schemas.sections import ClickModel, ClickTraining
 
@@ -88,12 +88,7 @@ def _refuse_missing(night: Night) -> None:
     needed = dict(NEEDED)
     if any(model.features is not None for model in night.run.click_models):
         needed["embeddings"] = "materialize"
-    for name, made_by in needed.items():
-        if not night.store.exists(name, night.ds):
-            raise StoreError(
-                f"click: the table {name} has nothing of {night.ds}; run `loregraph {made_by} --run {night.run.file}"
-                f" --ds {night.ds}` first"
-            )
+    refuse_missing(night, needed, "click")
 
 
 def _open(night: Night) -> Desk:

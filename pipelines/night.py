@@ -6,7 +6,7 @@ import datetime
 import functools
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
@@ -126,6 +126,16 @@ def end_of(ds: str) -> int:
     """Unix seconds of the midnight (UTC) that ends `ds`: events from then on do not exist for this night."""
     day = datetime.datetime.fromisoformat(ds).replace(tzinfo=datetime.UTC)
     return int((day + datetime.timedelta(days=1)).timestamp())
+
+
+def refuse_missing(night: Night, needed: Mapping[str, str], command: str) -> None:
+    """Raise StoreError where a table has nothing of the night; `needed`: table -> the step that makes it."""
+    for name, made_by in needed.items():
+        if not night.store.exists(name, night.ds):
+            raise StoreError(
+                f"{command}: the table {name} has nothing of {night.ds}; "
+                f"run `loregraph {made_by} --run {night.run.file} --ds {night.ds}` first"
+            )
 
 
 def step(

@@ -13,9 +13,9 @@ from pipelines.compare.statistics import Outcome, comparisons, pick_baseline
 from pipelines.compare.summary import short, summarize
 from pipelines.compare.trials import Bench
 from pipelines.compare.tuning import finish, steps, tune
-from pipelines.night import Counts, Night, last_night, step
+from pipelines.night import Counts, Night, last_night, refuse_missing, step
 from pipelines.steps import STEPS
-from schemas.errors import DataError, StoreError
+from schemas.errors import DataError
 from schemas.run import load_run
 
 FIRST = ("ingest", "split", "generate", "encode", "materialize")  # what the matrix reads is made by these
@@ -90,9 +90,4 @@ def _refuse_missing(night: Night, cells: Sequence[Cell]) -> None:
     needed = dict(NEEDED)
     if any(cell.model.features is not None and cell.model.features.item is not None for cell in cells):
         needed["embeddings"] = "materialize"
-    for name, made_by in needed.items():
-        if not night.store.exists(name, night.ds):
-            raise StoreError(
-                f"compare: the table {name} has nothing of {night.ds}; run `loregraph {made_by} --run {night.run.file}"
-                f" --ds {night.ds}` first"
-            )
+    refuse_missing(night, needed, "compare")
