@@ -31,10 +31,11 @@ class GraphModel(nn.Module):
         self.weights = {name: weight for name, (weight, _) in objectives.items()}
 
     def losses(self, graph: GraphDataset, batch: Batch, settings: sections.Training) -> dict[str, Tensor]:
-        """Give the parts of the loss, weighted, by name: the ranking loss, `l2`, and each objective that has one."""
+        """Give the parts of the loss, weighted, by name: ranking loss, backbone's own, `l2`, each objective's."""
         x = self._start()  # [U+I, d]
-        z = self._final(x, graph)
-        parts: dict[str, Tensor] = {settings.loss: self._ranking(z, graph, batch, settings)}
+        z, own = self.backbone.training_pass(x, graph, batch)
+        z = self._served(z)
+        parts: dict[str, Tensor] = {settings.loss: self._ranking(z, graph, batch, settings), **own}
         if settings.l2:
             nodes = (batch.user, batch.positive + graph.num_users, batch.negative + graph.num_users)
             parts["l2"] = settings.l2 * batch_l2(*(x.index_select(0, each) for each in nodes))
@@ -46,7 +47,7 @@ class GraphModel(nn.Module):
     @torch.no_grad()
     def vectors(self, graph: GraphDataset) -> tuple[Tensor, Tensor]:
         """Compute what is served: user [U, d] and item [I, d], whose inner product is the score."""
-        z = self._final(self._start(), graph)
+        z = self._served(self.backbone.propagate(self._start(), graph))
         return z[: graph.num_users], z[graph.num_users :]
 
     def reports(self) -> dict[str, dict[str, Any]]:
@@ -63,8 +64,7 @@ class GraphModel(nn.Module):
             x = objective.inputs(x)
         return x
 
-    def _final(self, x: Tensor, graph: GraphDataset) -> Tensor:
-        z = self.backbone.propagate(x, graph)
+    def _served(self, z: Tensor) -> Tensor:
         for objective in self._all():
             z = objective.outputs(z)
         return self.backbone.scored(z)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from graph_models.dataset import GraphDataset
 from graph_models.losses import unit_rows
+from graph_models.sampler import Batch
 
 
 class Backbone(nn.Module, ABC):
@@ -30,6 +31,15 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def propagate(self, x: Tensor, graph: GraphDataset) -> Tensor:
         """Give the final vectors [U+I, d] of layer-0 vectors x [U+I, d]."""
+
+    def training_pass(self, x: Tensor, graph: GraphDataset, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Final vectors [U+I, d] of one training step, and the backbone's own losses, weighted, by name.
+
+        Models that perturb their vectors or drop edges in training, or contrast two views, do it here; `propagate`
+        alone is what is validated and served.
+        """
+        del batch
+        return self.propagate(x, graph), {}
 
     def scored(self, z: Tensor) -> Tensor:
         """Scale final vectors [U+I, d] so that the score of a pair is their inner product."""
