@@ -12,16 +12,6 @@ def bpr(positive: Tensor, negative: Tensor) -> Tensor:
     return F.softplus(negative - positive).mean()
 
 
-def sampled_infonce(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
-    """Mean of -log(exp(p / t) / (exp(p / t) + sum_s exp(n_s / t))) (AlphaRec, arXiv 2407.05441).
-
-    `positive`: [B]; `negative`: [B, S], where -inf takes a negative out of its row.
-    """
-    logits = torch.cat([positive[:, None], negative], dim=1) / temperature  # [B, 1 + S]
-    first = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
-    return F.cross_entropy(logits, first)  # four times as fast on a CPU as logsumexp
-
-
 def batch_l2(*embeddings: Tensor) -> Tensor:
     """Half the squared length of the batch's layer-0 embeddings per pair (LightGCN, arXiv 2002.02126).
 

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from graph_models.backbones import BACKBONES
 from graph_models.backbones.base import Backbone
 from graph_models.dataset import GraphDataset
-from graph_models.losses import batch_l2, bpr, sampled_infonce
+from graph_models.losses import batch_l2, bpr
 from graph_models.objectives import OBJECTIVES
 from graph_models.objectives.base import Fusion, Objective
 from graph_models.options import check_options
 from graph_models.sampler import Batch
+from graph_models.softmax import softmax_loss
 from schemas import sections
 from schemas.errors import ConfigError, unknown_name
 
@@ -76,14 +77,17 @@ class GraphModel(nn.Module):
         return [(name, each) for name, each in self.objectives.items() if isinstance(each, Objective)]
 
     def _ranking(self, z: Tensor, graph: GraphDataset, batch: Batch, settings: sections.Training) -> Tensor:
-        anchor = z.index_select(0, batch.user)  # [B, d]; its backward is faster than that of z[batch.user]
-        positive = (anchor * z.index_select(0, batch.positive + graph.num_users)).sum(dim=1)
-        other = z.index_select(0, batch.negative + graph.num_users)  # [B, d] or [S, d]
-        if batch.masked is None:
-            return bpr(positive, (anchor * other).sum(dim=1))
-        negative = anchor @ other.T  # [B, S]
-        negative[batch.masked[0], batch.masked[1]] = -torch.inf
-        return sampled_infonce(positive, negative, settings.temperature)
+        among = batch.candidates
+        positive = z.index_select(0, batch.positive + graph.num_users)  # [B, d]; its backward is faster than z[...]'s
+        if among is None:
+            anchor = z.index_select(0, batch.user)  # [B, d]
+            negative = z.index_select(0, batch.negative + graph.num_users)
+            return bpr((anchor * positive).sum(dim=1), (anchor * negative).sum(dim=1))
+        user = z.index_select(0, among.user)  # [V, d]
+        score = (user.index_select(0, among.row) * positive).sum(dim=1)
+        item = z[graph.num_users :] if among.item is None else z.index_select(0, among.item + graph.num_users)
+        dtype = torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
+        return softmax_loss(score, user, item, among, settings.temperature, dtype)
 
 
 def build_model(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,24 +20,39 @@ ROUNDS = 20
 
 
 @dataclass(frozen=True)
+class Candidates:
+    """What the softmax of a batch is taken over: the same items for each of its users, less those he has in train."""
+
+    user: Tensor  # int64 [V] the batch's distinct users
+    row: Tensor  # int64 [B] place of each pair's user among them, ascending
+    item: Tensor | None  # int64 [S]; None: the whole catalogue
+    masked: Tensor  # int64 [2, M] (row, column) of train items, rows ascending
+    offset: Tensor | None = None  # float32 [S] added to the logits: log of how many items each candidate stands for
+
+
+@dataclass(frozen=True)
 class Batch:
     """B positive pairs and their negatives. Items are numbered within the items, not within the nodes."""
 
     user: Tensor  # int64 [B]
     positive: Tensor  # int64 [B]
     negative: Tensor  # int64 [B], one for each pair, or [S], shared by all pairs
-    masked: Tensor | None = None  # int64 [2, M]: (pair, column of the shared negatives) in the train items of the user
+    candidates: Candidates | None = None  # of the softmax losses
 
 
 class Sampler:
     """Batches of one epoch after another, all drawn from one generator.
 
     edge: every train edge once per epoch, in random order (RLMRec). user: as many draws as edges, the user uniform,
-    then one of his items (LightGCN, AlphaRec).
+    then one of his items (LightGCN, AlphaRec). history: every train edge once, a user's in one batch, of about
+    `batch_size` edges.
 
-    BPR takes one negative per pair, by rejection. InfoNCE takes `negatives` distinct items that all pairs of the batch
-    share, so that scoring them is one matrix product; for each pair those that its user has in train are masked, so
-    that every pair sees uniform negatives without false ones, as if they were drawn for it alone.
+    BPR takes one negative per pair, by rejection. InfoNCE takes `negatives` distinct items, sampled softmax `negatives`
+    draws with probability q_i ~ (train interactions + 1) ^ `negative_power`, softmax the catalogue. All users of the
+    batch share them, so that scoring them is one matrix product; for each user those that he has in train are masked,
+    so that he sees negatives without false ones, as if they were drawn for him alone. A draw stands for 1 / (draws q_i)
+    items, so that sampled softmax estimates the softmax over the catalogue whatever the power (Bengio and Senecal,
+    IEEE TNN 2008).
     """
 
     def __init__(self, graph: GraphDataset, settings: Training, generator: np.random.Generator) -> None:
@@ -45,21 +61,39 @@ class Sampler:
         self.users = np.repeat(np.arange(graph.num_users, dtype=np.int64), self.degree)  # [E]
         self.keys = self.users * graph.num_items + self.seen.indices  # [E] ascending
         self.num_items = graph.num_items
+        popular = np.bincount(self.seen.indices, minlength=graph.num_items) + 1.0
+        weight = popular**settings.negative_power
+        self.probability = weight / weight.sum()  # [I]
+        self.cumulated = np.cumsum(self.probability)
 
     def epoch(self) -> Iterator[Batch]:
-        user, positive = self._edges() if self.settings.sampler == "edge" else self._user_uniform()
         make = self._bpr if self.settings.loss == "bpr" else self._shared
-        for rows in chunks(len(user), self.settings.batch_size):
-            yield make(user[rows], positive[rows])
+        batches = {"edge": self._edges, "user": self._user_uniform, "history": self._histories}
+        for user, positive in batches[self._order()]():
+            yield make(user, positive)
 
-    def _edges(self) -> tuple[Int64, Int64]:
+    def _order(self) -> str:
+        if self.settings.sampler == "auto":
+            return "history" if self.settings.loss == "softmax" else "edge"
+        return self.settings.sampler
+
+    def _edges(self) -> Iterator[tuple[Int64, Int64]]:
         order = self.generator.permutation(len(self.users))
-        return self.users[order], self.seen.indices[order].astype(np.int64)
+        for rows in chunks(len(order), self.settings.batch_size):
+            yield self.users[order[rows]], self.seen.indices[order[rows]].astype(np.int64)
 
-    def _user_uniform(self) -> tuple[Int64, Int64]:
+    def _user_uniform(self) -> Iterator[tuple[Int64, Int64]]:
         user = self.generator.choice(np.flatnonzero(self.degree), len(self.users))
         place = self.seen.indptr[user] + self.generator.integers(self.degree[user])
-        return user, self.seen.indices[place].astype(np.int64)
+        for rows in chunks(len(user), self.settings.batch_size):
+            yield user[rows], self.seen.indices[place[rows]].astype(np.int64)
+
+    def _histories(self) -> Iterator[tuple[Int64, Int64]]:
+        user = self.generator.permutation(np.flatnonzero(self.degree))
+        batch = (np.cumsum(self.degree[user]) - 1) // self.settings.batch_size  # of each user's last edge
+        for some in np.split(user, np.flatnonzero(np.diff(batch)) + 1):
+            row, item = entries(self.seen, some)
+            yield some[row], item
 
     def _bpr(self, user: Int64, positive: Int64) -> Batch:
         return Batch(self._tensor(user), self._tensor(positive), self._tensor(self._rejected(user, positive)))
@@ -86,14 +120,39 @@ class Sampler:
         return np.asarray(self.keys[place] == key)
 
     def _shared(self, user: Int64, positive: Int64) -> Batch:
-        size = min(self.settings.negatives, self.num_items)
-        negative = self.generator.choice(self.num_items, size, replace=False, shuffle=False)
-        column = np.full(self.num_items, -1)
-        column[negative] = np.arange(size)
-        row, item = entries(self.seen, user)
-        drawn = column[item] >= 0
-        masked = np.stack([row[drawn], column[item[drawn]]])
-        return Batch(self._tensor(user), self._tensor(positive), self._tensor(negative), self._tensor(masked))
+        order = np.argsort(user, kind="stable")
+        user, positive = user[order], positive[order]
+        distinct, row = np.unique(user, return_inverse=True)
+        item, offset = self._by_popularity() if self.settings.loss == "sampled_softmax" else (self._uniform(), None)
+        whole = self.settings.loss == "softmax"
+        masked = np.stack(entries(self.seen, distinct) if whole else self._drawn_of(distinct, item))
+        candidates = Candidates(
+            self._tensor(distinct),
+            self._tensor(row),
+            None if whole else self._tensor(item),
+            self._tensor(masked),
+            None if offset is None else self._tensor(offset),
+        )
+        return Batch(self._tensor(user), self._tensor(positive), self._tensor(item), candidates)
 
-    def _tensor(self, array: Int64) -> Tensor:
+    def _uniform(self) -> Int64:
+        size = min(self.settings.negatives, self.num_items)
+        return self.generator.choice(self.num_items, size, replace=False, shuffle=False)
+
+    def _by_popularity(self) -> tuple[Int64, NDArray[np.float32]]:
+        """Distinct items [S] of `negatives` draws, and the log of how many items each stands for."""
+        size = self.settings.negatives
+        drawn = np.searchsorted(self.cumulated, self.generator.random(size), side="right")
+        item, count = np.unique(np.minimum(drawn, self.num_items - 1), return_counts=True)
+        return item, np.log(count / (size * self.probability[item])).astype(np.float32)
+
+    def _drawn_of(self, user: Int64, item: Int64) -> tuple[Int64, Int64]:
+        """Where drawn items [S] are train items of the users [V]: row and column [M]."""
+        column = np.full(self.num_items, -1)
+        column[item] = np.arange(len(item))
+        row, known = entries(self.seen, user)
+        drawn = column[known] >= 0
+        return row[drawn], column[known[drawn]]
+
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self.device, non_blocking=True)

@@ -312,11 +312,20 @@ class Features(Section):
 class Training(Section):
     """The trainer's settings; a model may override any of them."""
 
-    loss: Literal["bpr", "infonce"] = "bpr"
-    temperature: float = Field(0.2, gt=0, description="of sampled InfoNCE")
-    negatives: int = Field(256, gt=0, description="sampled negatives per positive of InfoNCE; BPR takes one")
-    sampler: Literal["edge", "user"] = Field(
-        "edge", description="edge-uniform (RLMRec) or user-uniform (LightGCN, AlphaRec)"
+    loss: Literal["bpr", "infonce", "sampled_softmax", "softmax"] = Field(
+        "bpr",
+        description="one negative per pair (bpr), uniform negatives that a batch shares (infonce), the same by "
+        "popularity and corrected for it (sampled_softmax), or the whole catalogue (softmax)",
+    )
+    temperature: float = Field(0.2, gt=0, description="of the softmax losses")
+    negatives: int = Field(256, gt=0, description="sampled negatives per batch of the softmax losses; BPR takes one")
+    negative_power: float = Field(
+        0.5, ge=0, le=1, description="sampled_softmax: negatives are drawn by popularity to this power"
+    )
+    sampler: Literal["auto", "edge", "user", "history"] = Field(
+        "auto",
+        description="edge-uniform (RLMRec), user-uniform (LightGCN, AlphaRec), or whole histories, so that a user is "
+        "scored once an epoch; auto: history for softmax, else edge",
     )
     learning_rate: float = Field(1e-3, gt=0)
     l2: float = Field(1e-4, ge=0, description="weight of the batch's layer-0 L2 term, halved and per pair (LightGCN)")
@@ -324,6 +333,16 @@ class Training(Section):
     max_epochs: int = Field(200, gt=0)
     evaluate_every: int = Field(5, gt=0, description="epochs between validations")
     patience: int = Field(5, gt=0, description="validations without a better one before the trainer stops")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="of the products of the softmax losses and of propagation on CUDA; parameters stay float32",
+    )
+    refit: bool = Field(
+        False,
+        description="after the epoch is chosen on validation, train as many epochs again on train and valid together; "
+        "validation figures stay those of the model that was chosen",
+    )
+    tensorboard: bool = Field(False, description="write losses and validation metrics for TensorBoard beside the model")
     warm_start: bool = Field(
         False,
         description="start from the latest earlier night's model of the same name, seed and settings; false: every "

@@ -64,7 +64,7 @@ class LLMRecTriplets(Objective):
         if not len(self.users):
             return z.sum() * 0.0
         user, positive, negative, weight = self._draw(len(batch.user))
-        if self.with_batch and batch.masked is None:  # one negative a pair
+        if self.with_batch and batch.candidates is None:  # one negative a pair
             user, positive = torch.cat([batch.user, user]), torch.cat([batch.positive, positive])
             negative = torch.cat([batch.negative, negative])
             weight = torch.cat([torch.ones_like(batch.user, dtype=weight.dtype), weight])

@@ -65,7 +65,7 @@ class Once(Objective):
         positive = (anchor * items.index_select(0, self.item[edge])).sum(dim=1)
         negative = anchor @ items.index_select(0, other).T  # [B, S]
         negative = negative.masked_fill(self._is_known(user[:, None] * self.num_items + other), -torch.inf)
-        logits = torch.cat([positive[:, None], negative], dim=1) / self.temperature  # as losses.sampled_infonce
+        logits = torch.cat([positive[:, None], negative], dim=1) / self.temperature  # as softmax.softmax_loss
         loss = F.cross_entropy(logits, torch.zeros_like(edge), reduction="none")
         return (self.weight[edge] * loss).mean()
 

@@ -66,13 +66,58 @@ def test_a_user_with_every_item_gets_his_positive_back():
     assert torch.equal(batch.negative, batch.positive)
 
 
-def test_shared_negatives_are_distinct_and_masked_exactly_where_the_user_has_them(graph):
+def masks(batch, columns: int) -> torch.Tensor:
+    """Bool [V, columns] of the batch's distinct users."""
+    masked = torch.zeros(len(batch.candidates.user), columns, dtype=torch.bool)
+    masked[batch.candidates.masked[0], batch.candidates.masked[1]] = True
+    return masked
+
+
+@pytest.mark.parametrize("loss", ["infonce", "sampled_softmax", "softmax"])
+def test_pairs_are_told_by_their_user_and_what_he_has_is_masked(graph, loss):
+    seen = torch.from_numpy(graph.seen.toarray())
+    for batch in sampler(graph, loss=loss, negatives=6, batch_size=16).epoch():
+        among = batch.candidates
+        assert torch.equal(among.user[among.row], batch.user)
+        assert (among.row.diff() >= 0).all()
+        assert (among.masked[0].diff() >= 0).all()
+        item = torch.arange(graph.num_items) if among.item is None else among.item
+        assert torch.equal(masks(batch, len(item)), seen[among.user][:, item])
+
+
+def test_infonce_negatives_are_distinct_and_softmax_takes_the_catalogue(graph):
     for batch in sampler(graph, loss="infonce", negatives=6, batch_size=16).epoch():
         assert len(batch.negative.unique()) == 6
-        masked = torch.zeros(len(batch.user), 6, dtype=torch.bool)
-        masked[batch.masked[0], batch.masked[1]] = True
-        expected = torch.from_numpy(graph.seen.toarray())[batch.user][:, batch.negative]
-        assert torch.equal(masked, expected)
+        assert torch.equal(batch.candidates.item, batch.negative)
+    assert all(batch.candidates.item is None for batch in sampler(graph, loss="softmax").epoch())
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+def test_corrected_draws_estimate_a_sum_over_the_catalogue(graph, power):
+    """Whatever the power: the mean of sum exp(offset) f(item) over draws is the sum of f over all items."""
+    drawn = sampler(graph, loss="sampled_softmax", negatives=5, negative_power=power)
+    value = torch.arange(1.0, graph.num_items + 1)
+    batches = [next(drawn.epoch()).candidates for _ in range(4000)]
+    sums = torch.stack([(each.offset.exp() * value[each.item]).sum() for each in batches])
+    assert sums.mean().item() == pytest.approx(value.sum().item(), abs=4 * sums.std().item() / 4000**0.5)
+    assert all(len(each.item.unique()) == len(each.item) for each in batches)
+
+
+def test_popular_items_are_drawn_more_often(graph):
+    drawn = sampler(graph, loss="sampled_softmax", negatives=3, negative_power=1.0)
+    popular = np.bincount(graph.seen.indices, minlength=graph.num_items) + 1
+    assert np.allclose(drawn.probability, popular / popular.sum())
+
+
+def test_histories_come_whole_each_once_an_epoch(graph):
+    drawn = sampler(graph, loss="softmax", batch_size=12)
+    batches = list(drawn.epoch())
+    assert pairs(batches) == Counter(zip(*(part.tolist() for part in graph.seen.nonzero()), strict=True))
+    for batch in batches:
+        users = batch.candidates.user.numpy()
+        assert len(batch.user) == np.diff(graph.seen.indptr)[users].sum()
+    assert len(batches) > 1
+    assert [batch.user.tolist() for batch in drawn.epoch()] != [batch.user.tolist() for batch in batches]
 
 
 def test_no_more_negatives_than_items(graph):
@@ -80,11 +125,11 @@ def test_no_more_negatives_than_items(graph):
     assert sorted(batch.negative.tolist()) == list(range(graph.num_items))
 
 
-@pytest.mark.parametrize("loss", ["bpr", "infonce"])
+@pytest.mark.parametrize("loss", ["bpr", "infonce", "sampled_softmax", "softmax"])
 def test_same_seed_same_batches(loss):
     graph = make_dataset(make_part())
     one, two, other = (list(sampler(graph, seed, loss=loss, negatives=4).epoch()) for seed in (3, 3, 4))
     assert all(
         torch.equal(a.negative, b.negative) and torch.equal(a.user, b.user) for a, b in zip(one, two, strict=True)
     )
-    assert any(not torch.equal(a.user, b.user) for a, b in zip(one, other, strict=True))
+    assert any(not torch.equal(a.negative, b.negative) for a, b in zip(one, other, strict=True))

@@ -6,7 +6,7 @@ import torch
 from features.corpus import Part
 from features.table import EdgeTable, FeatureTable
 from graph_models.dataset import GraphDataset
-from graph_models.sampler import Batch
+from graph_models.sampler import Batch, Candidates
 
 
 def make_part(users: int = 12, items: int = 9, edges: int = 40, seed: int = 0) -> Part:
@@ -37,8 +37,11 @@ def make_edges(*rows: tuple[int, int, int, float], source: str = "llmrec.edges")
 
 def make_batch(user: list[int], positive: list[int], negative: list[int], shared: bool = False) -> Batch:
     """One negative for each pair, or some that all pairs share, none of them masked."""
-    masked = torch.empty(2, 0, dtype=torch.int64) if shared else None
-    return Batch(*(torch.tensor(each) for each in (user, positive, negative)), masked=masked)
+    pairs = [torch.tensor(each) for each in (user, positive, negative)]
+    if not shared:
+        return Batch(*pairs)
+    distinct, row = pairs[0].unique(return_inverse=True)
+    return Batch(*pairs, Candidates(distinct, row, pairs[2], torch.empty(2, 0, dtype=torch.int64)))
 
 
 def make_vectors(graph: GraphDataset, dim: int = 4, seed: int = 0) -> torch.Tensor:
