@@ -41,7 +41,7 @@ def examine(recommender: Ranks, exam: Exam, settings: Evaluation) -> Verdict:
     recommended = rank(recommender, exam.users, k, exam.seen)
     return Verdict(
         recommended,
-        score(recommended, exam.truth, settings.ks),
+        score(recommended, exam.truth, settings.ks, exam.ideal),
         {f"coverage@{k}": coverage(recommended, exam.truth.shape[1], k) for k in settings.ks},
         {
             **score_slices(recommended, exam, settings.cold, settings.head, SLICE_KS),

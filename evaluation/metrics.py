@@ -5,12 +5,16 @@ ndcg@k       sum over hit ranks r of 1 / log2(r + 1), over the same sum for the 
 hr@k         1 where any of the first k hits
 mrr@k        1 / rank of the first hit, 0 where none of the first k hits
 precision@k  hits among the first k / k
+
+ndcg_retrieved_ideal@k divides by the sum that the hits of the whole list (all columns) would have at its top, as the
+code of LLMRec does (arXiv 2311.00423): one hit at rank 1 is 1.0 however much was missed. It is there where asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +24,8 @@ from evaluation.recommendations import Recommendations
 from schemas.errors import DataError
 
 Float64 = NDArray[np.float64]
+Ideal = Literal["truth", "retrieved"]
+RETRIEVED_IDEAL = "ndcg_retrieved_ideal"
 
 
 @dataclass(frozen=True)
@@ -34,8 +40,8 @@ class Scores:
         return {name: float(values.mean()) if len(values) else float("nan") for name, values in self.values.items()}
 
 
-def score(recommended: Recommendations, truth: csr_matrix, ks: Sequence[int]) -> Scores:
-    """Every metric at every k.
+def score(recommended: Recommendations, truth: csr_matrix, ks: Sequence[int], ideal: Ideal = "truth") -> Scores:
+    """Every metric at every k; with the ideal `retrieved` that of LLMRec beside them.
 
     `truth`: [U, I], what each user did in the judged part. Raises DataError where a user has no truth or fewer than
     max(ks) columns were recommended.
@@ -47,6 +53,8 @@ def score(recommended: Recommendations, truth: csr_matrix, ks: Sequence[int]) ->
     if not size.all():
         raise DataError(f"truth: user row {recommended.user[size == 0][0]}: expected at least one item, found none")
     values = {f"{name}@{k}": metric(hit[:, :k], size) for k in ks for name, metric in METRICS.items()}
+    if ideal == "retrieved":
+        values |= {f"{RETRIEVED_IDEAL}@{k}": _ndcg(hit[:, :k], hit.sum(axis=1)) for k in ks}
     return Scores(recommended.user, values)
 
 
@@ -75,7 +83,8 @@ def _ndcg(hit: NDArray[np.bool_], size: Float64) -> Float64:
     k = hit.shape[1]
     discount = 1.0 / np.log2(np.arange(2, k + 2))  # [k]
     ideal = np.cumsum(discount)  # [k] the best sum for 1..k true items
-    return np.asarray((hit @ discount) / ideal[np.minimum(size.astype(np.int64), k) - 1])
+    most = np.minimum(size.astype(np.int64), k)
+    return np.asarray((hit @ discount) / np.where(most > 0, ideal[most - 1], 1.0))  # without hits 0, not 0 / 0
 
 
 def _hit_rate(hit: NDArray[np.bool_], _: Float64) -> Float64:

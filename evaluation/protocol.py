@@ -1,8 +1,13 @@
-"""Who is judged on what: valid masks train; test masks train and valid; every item of the catalogue is a candidate."""
+"""Who is judged on what: what each protocol masks and what its NDCG divides by; the whole catalogue is ranked.
+
+Ours masks train at valid, and train and valid at test. The others emulate the published code of a paper, and every
+report says so. What is emulated is the judging alone: models are chosen on validation under every protocol, and test is
+looked at once, though the code of LLMRec and AlphaRec stops on test.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -12,23 +17,70 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from evaluation.metrics import score
+from evaluation.metrics import Ideal, score
 from evaluation.ranking import rank_vectors
 from features.corpus import Corpus, Part
 from schemas.errors import DataError
+from schemas.sections import Protocol as Name
 
 Judge = Callable[[Tensor, Tensor], dict[str, float]]
+Held = Literal["valid", "test"]
+Masked = Literal["train", "valid", "test"]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How the held-out parts are judged. Reserved interactions are masked under all of them."""
+
+    paper: str
+    masks: Mapping[Held, tuple[Masked, ...]]  # judged part -> parts that are no candidates
+    ideal: Ideal = "truth"  # retrieved: there is an `ndcg_retrieved_ideal` beside `ndcg`
+    keeps_truth: bool = False  # what is both truth and masked stays a candidate; else it is no truth
+    notes: tuple[str, ...] = ()  # what a reader of its figures has to know
+
+    @property
+    def label(self) -> str | None:
+        """One line for every report; None for ours."""
+        return f"judged as in {'; '.join((self.paper, *self.notes))}" if self.notes else None
+
+    @property
+    def says(self) -> str:
+        """What is masked, in words."""
+        masks = (f"{part} masks {' and '.join(masked)}" for part, masked in self.masks.items())
+        return f"{'; '.join(masks)}; the whole catalogue is ranked"
+
+
+_TRAIN_ALONE: Mapping[Held, tuple[Masked, ...]] = {"valid": ("train",), "test": ("train",)}
+_STAY = "valid items stay candidates at test"
+PROTOCOLS: Mapping[Name, Protocol] = {
+    "loregraph": Protocol("Loregraph", {"valid": ("train",), "test": ("train", "valid")}),
+    "lightgcn": Protocol("LightGCN (arXiv 2002.02126)", _TRAIN_ALONE, notes=(_STAY,)),
+    "rlmrec": Protocol("RLMRec (arXiv 2310.15950)", _TRAIN_ALONE, notes=(_STAY,)),
+    "llmrec": Protocol(
+        "LLMRec (arXiv 2311.00423)",
+        _TRAIN_ALONE,
+        ideal="retrieved",
+        notes=(_STAY, "its own NDCG, whose ideal is the list that was retrieved, is ndcg_retrieved_ideal"),
+    ),
+    "alpharec": Protocol(
+        "AlphaRec (arXiv 2407.05441)",
+        {"valid": ("train", "test"), "test": ("train", "valid")},
+        keeps_truth=True,
+        notes=("test items are masked at validation, so that what models are chosen by knows of test: a leak",),
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Exam:
     """One held-out part and what may be recommended for it."""
 
-    part: Literal["valid", "test"]
+    part: Held
     train: Part
     truth: csr_matrix  # bool [U, I] held-out interactions that are not in `seen`
     seen: csr_matrix  # bool [U, I] masked
     repeats: int  # held-out interactions with an item the user already had; nobody can recommend those
+    ideal: Ideal = "truth"
 
     @cached_property
     def users(self) -> NDArray[np.int64]:
@@ -41,15 +93,23 @@ class Exam:
         return np.flatnonzero((np.diff(self.truth.indptr) > 0) & (self.train.user_degree == 0)).astype(np.int64)
 
 
-def validation(corpus: Corpus) -> Exam:
-    """Make the exam that models are chosen on: truth is valid, train is masked, and so is what is reserved."""
-    return _exam("valid", corpus.train, corpus.valid.by_user, corpus.train.by_user + corpus.reserved.by_user)
+def validation(corpus: Corpus, protocol: Name = "loregraph") -> Exam:
+    """Make the exam that models are chosen on: truth is valid; what the protocol says is masked, and the reserved."""
+    return _exam("valid", corpus, PROTOCOLS[protocol])
 
 
-def testing(corpus: Corpus) -> Exam:
-    """Make the exam that is reported: truth is test, train and valid are masked, and so is what is reserved."""
-    seen = corpus.train.by_user + corpus.valid.by_user + corpus.reserved.by_user
-    return _exam("test", corpus.train, corpus.test.by_user, seen)
+def testing(corpus: Corpus, protocol: Name = "loregraph") -> Exam:  # noqa: PT028 - no test
+    """Make the exam that is reported: truth is test; what the protocol says is masked, and the reserved.
+
+    Raises DataError where valid and test are the same interactions (as in LLMRec's code): then validation is test.
+    """
+    valid, test = corpus.valid.by_user, corpus.test.by_user
+    if test.nnz and valid.nnz == test.nnz and not (valid != test).nnz:
+        raise DataError(
+            f"splits: valid and test are the same {test.nnz} interactions, so models would be chosen on test; "
+            "expected two parts; change [split]"
+        )
+    return _exam("test", corpus, PROTOCOLS[protocol])
 
 
 def vector_judge(exam: Exam, ks: Sequence[int]) -> Judge:
@@ -70,10 +130,16 @@ def vector_judge(exam: Exam, ks: Sequence[int]) -> Judge:
     return judge
 
 
-def _exam(part: Literal["valid", "test"], train: Part, held: csr_matrix, seen: csr_matrix) -> Exam:
+def _exam(part: Held, corpus: Corpus, protocol: Protocol) -> Exam:
+    parts = {"train": corpus.train.by_user, "valid": corpus.valid.by_user, "test": corpus.test.by_user}
+    held, seen = parts[part], corpus.reserved.by_user
+    for masked in protocol.masks[part]:
+        seen = seen + parts[masked]
     repeated = csr_matrix(held.multiply(seen))
+    if protocol.keeps_truth:
+        seen, repeated = csr_matrix(seen > repeated), csr_matrix(held.shape, dtype=bool)
     truth = csr_matrix(held > repeated)  # held-out and not seen
     seen = csr_matrix(seen)
     truth.sort_indices()
     seen.sort_indices()
-    return Exam(part, train, truth, seen, int(repeated.nnz))
+    return Exam(part, corpus.train, truth, seen, int(repeated.nnz), protocol.ideal)

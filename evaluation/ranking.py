@@ -1,4 +1,8 @@
-"""Full ranking in chunks: the whole catalogue is scored, what a user already has is masked, the first k stay."""
+"""Full ranking in blocks of users: the whole catalogue is scored, what a user already has is masked, the first k stay.
+
+No mask or score matrix of all users and items is ever made. The k best are exact, and of equal scores the item with the
+lower row number comes first, whatever the block and the device.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
+from evaluation.best import Dense, best_of
 from evaluation.recommendations import Recommendations
-from schemas.errors import DataError
+from evaluation.tiles import Tiles, block_size
 
 Int64 = NDArray[np.int64]
 SCORES_AT_ONCE = 2**25  # 128 MiB of float32 scores
@@ -58,27 +63,26 @@ def rank_vectors(
     `user` [U, d] and `item` [I, d] float32; `users` [B] rows of `user`; `seen` [U, I] is masked.
     `scores_at_once` bounds memory.
     """
-    parts = []
-    for rows in chunks(len(users), max(1, scores_at_once // len(item))):
-        index = torch.from_numpy(users[rows]).to(user.device)
-        parts.append(top_k(user[index] @ item.T, users[rows], seen, k))
+    parts, size = [], block_size(len(item), scores_at_once, user.device)
+    with torch.no_grad():  # into one buffer, which autograd could not follow
+        scores = Tiles(item, min(size, len(users)))
+        for rows in chunks(len(users), size):
+            scores.fill(user[torch.from_numpy(users[rows]).to(user.device)])
+            scores.mask(*_places(seen, users[rows], user.device))
+            parts.append(_recommended(users[rows], *best_of(scores, min(k, len(item)), len(item)), k))
     return join(parts, k)
 
 
 def top_k(scores: Tensor, users: Int64, seen: csr_matrix | None, k: int) -> Recommendations:
     """Take the k best items of every row of `scores` [B, I], which is overwritten where `seen` masks.
 
-    `seen`: [U, I] with sorted rows, indexed by `users` [B]. Rows with fewer than k items left are padded with -1 and
-    -inf. Raises DataError on NaN scores, which would come out on top.
+    `seen`: [U, I] with sorted rows, indexed by `users` [B]. Equal scores are in the order of items. Rows with fewer
+    than k items left are padded with -1 and -inf. Raises DataError on NaN scores, which would come out on top.
     """
     if seen is not None:
-        row, column = entries(seen, users)
-        scores[torch.from_numpy(row).to(scores.device), torch.from_numpy(column).to(scores.device)] = -torch.inf
-    best, item = scores.topk(min(k, scores.shape[1]), dim=1)  # [B, k] each, NaN counts as largest
-    if best[:, :1].isnan().any():
-        raise DataError("scores: expected numbers, found NaN; the model's vectors are not finite")
-    item = item.masked_fill(best == -torch.inf, -1)
-    return _pad(Recommendations(users, item.cpu().numpy(), best.float().cpu().numpy()), k)
+        scores[_places(seen, users, scores.device)] = -torch.inf
+    items = scores.shape[1]
+    return _recommended(users, *best_of(Dense(scores), min(k, items), items), k)
 
 
 def entries(matrix: csr_matrix, users: Int64) -> tuple[Int64, Int64]:
@@ -106,7 +110,14 @@ def join(parts: list[Recommendations], k: int) -> Recommendations:
     )
 
 
-def _pad(recommended: Recommendations, k: int) -> Recommendations:
-    missing = ((0, 0), (0, k - recommended.item.shape[1]))
-    item = np.pad(recommended.item, missing, constant_values=-1)
-    return Recommendations(recommended.user, item, np.pad(recommended.score, missing, constant_values=-np.inf))
+def _places(seen: csr_matrix, users: Int64, device: torch.device) -> tuple[Tensor, Tensor]:
+    row, column = entries(seen, users)
+    return torch.from_numpy(row).to(device), torch.from_numpy(column).to(device)
+
+
+def _recommended(users: Int64, best: Tensor, item: Tensor, k: int) -> Recommendations:
+    """Scores and columns [B, at most k] as recommendations: what is -inf is no item, and missing columns are padded."""
+    item = item.masked_fill(best == -torch.inf, -1)
+    missing = ((0, 0), (0, k - item.shape[1]))
+    columns = np.pad(item.cpu().numpy(), missing, constant_values=-1)
+    return Recommendations(users, columns, np.pad(best.float().cpu().numpy(), missing, constant_values=-np.inf))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -145,6 +145,13 @@ class Corpus:
         """What is known of every user when he is served: train, and the support of users who have none."""
         alone = (self.part == 3) & (self.train.user_degree[self.edges[0]] == 0)
         return Part(**self._rows(np.flatnonzero((self.part == 0) | alone)))
+
+    @cached_property
+    def joined(self) -> Corpus:
+        """The same with valid as part of train and nothing in valid: what a chosen model may learn from before test."""
+        return replace(
+            self, part=np.where(self.part == 1, 0, self.part).astype(np.int8), split_id=f"{self.split_id}+valid"
+        )
 
     def ids(self, kind: Kind) -> pl.Series:
         """The ids of a kind in index order."""

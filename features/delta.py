@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from urllib.parse import unquote
 from uuid import uuid4
@@ -12,12 +14,13 @@ from uuid import uuid4
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable, WriterProperties, write_deltalake
 from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction
 from pyarrow.fs import PyFileSystem
 
 PARTITION = "ds"
+ROW_GROUP = 2**17  # rows of what is written in batches, so that a reader need hold no more
 # Old versions stay readable for a year; delta's own default forgets log entries after 30 days.
 SETTINGS: dict[str, str | None] = {"delta.logRetentionDuration": "interval 365 days"}
 
@@ -31,7 +34,7 @@ def write_night(uri: str, rows: pl.DataFrame, ds: str) -> None:
     where = f"{PARTITION} = '{ds}'"
     write_deltalake(
         uri,
-        _arrow(rows),
+        arrow(rows),
         mode="overwrite",
         predicate=where,
         partition_by=[PARTITION],
@@ -40,11 +43,37 @@ def write_night(uri: str, rows: pl.DataFrame, ds: str) -> None:
     )
 
 
+def write_night_blocks(uri: str, batches: Iterator[pa.RecordBatch], ds: str) -> None:
+    """Replace one night of the table by the rows of batches, at least one, in one commit, a few at a time."""
+    first = next(batches)
+    place = pa.field(PARTITION, pa.large_string())
+    schema = first.schema.append(place)
+    named = (
+        pa.RecordBatch.from_arrays([*each.columns, pa.repeat(pa.scalar(ds, place.type), each.num_rows)], schema=schema)
+        for each in chain([first], batches)
+    )
+    write_deltalake(
+        uri,
+        pa.RecordBatchReader.from_batches(schema, named),
+        mode="overwrite",
+        predicate=f"{PARTITION} = '{ds}'",
+        partition_by=[PARTITION],
+        schema_mode="merge",
+        configuration=SETTINGS,
+        writer_properties=WriterProperties(max_row_group_size=ROW_GROUP),
+    )
+
+
 def write_rows(uri: str, rows: pl.DataFrame, partition_by: list[str] | None = None) -> None:
     """Append rows in one commit; makes the table, and adds columns it does not have."""
     write_deltalake(
-        uri, _arrow(rows), mode="append", partition_by=partition_by, schema_mode="merge", configuration=SETTINGS
+        uri, arrow(rows), mode="append", partition_by=partition_by, schema_mode="merge", configuration=SETTINGS
     )
+
+
+def arrow(rows: pl.DataFrame) -> pa.Table:
+    """The rows as every reader of ours understands them."""
+    return rows.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
 def nights(table: DeltaTable) -> list[str]:
@@ -74,15 +103,11 @@ def _write_empty_night(uri: str, rows: pl.DataFrame, ds: str) -> None:
         write_rows(uri, rows, partition_by=[PARTITION])  # no rows: makes the table or adds the columns
     files = PyFileSystem(DeltaStorageHandler(uri))
     path = f"{PARTITION}={ds}/part-00000-{uuid4()}.parquet"
-    pq.write_table(_arrow(rows.drop(PARTITION)), path, filesystem=files)
+    pq.write_table(arrow(rows.drop(PARTITION)), path, filesystem=files)
     size = files.get_file_info(path).size
     add = AddAction(path, size, {PARTITION: ds}, int(time.time() * 1000), True, json.dumps({"numRecords": 0}))
     live = DeltaTable(uri)
     live.create_write_transaction([add], "overwrite", live.schema(), [PARTITION], [(PARTITION, "=", ds)])
-
-
-def _arrow(rows: pl.DataFrame) -> pa.Table:
-    return rows.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
 def _added(table: Path, entry: Path) -> list[Path]:

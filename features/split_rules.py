@@ -2,7 +2,7 @@
 
 | rule | part |
 |---|---|
-| published | the `split` column; without a valid part, a share `valid` of every user's train rows becomes it |
+| published | the `split` column; without a valid part, a share `valid` of every user's train rows: `valid_rows` |
 | time | the last share `test` of all events, before it a share `valid`; one moment is not cut in two (if there are 3) |
 | ratio | shares of every user's rows, drawn at random |
 | leave_one_out | a user's last event is test, the one before valid; those below `min_interactions` stay in train |
@@ -62,7 +62,8 @@ def _published(rows: pl.DataFrame, split: Split) -> Parts:
     part = rows["split"].replace_strict(codes, return_dtype=pl.Int8).to_numpy().copy()
     if not (part == PARTS.index("valid")).any():
         train = np.flatnonzero(part == PARTS.index("train"))
-        part[train] = _drawn(rows[train], valid=split.valid, test=0.0, seed=split.seed)
+        some, last = rows[train], split.valid_rows == "last"
+        part[train] = _drawn(some, split.valid, 0.0, split.seed, -some["order"] if last else None)
     return part
 
 
@@ -97,13 +98,13 @@ def _oldest(rows: pl.DataFrame, split: Split) -> Parts:
     return rows.select(part).to_series().to_numpy()
 
 
-def _drawn(rows: pl.DataFrame, valid: float, test: float, seed: int) -> Parts:
-    """[E] parts: shares of every user's rows, drawn by hash, whatever order the rows come in."""
+def _drawn(rows: pl.DataFrame, valid: float, test: float, seed: int, first: pl.Series | None = None) -> Parts:
+    """[E] parts: shares of every user's rows, drawn by hash whatever their order, or those least in `first`."""
     user, item = _id_hash(rows["user_id"]), _id_hash(rows["item_id"])
     start = _mixed(user ^ np.uint64(seed % 2**64))  # [E] one random number per user and seed
     frame = rows.select(
         "user_id",
-        draw=pl.Series(_mixed(start ^ item)),
+        draw=pl.Series(_mixed(start ^ item)) if first is None else first,
         for_test=pl.Series(_unit(_mixed(start ^ np.uint64(1)))),
         for_valid=pl.Series(_unit(_mixed(start ^ np.uint64(2)))),
     )

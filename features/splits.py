@@ -15,7 +15,7 @@ from schemas.errors import ConfigError, DataError
 from schemas.records import canonical
 from schemas.sections import Split
 
-LATER = ("history", "cold_items", "cold_users")  # settings that the first split ids did not know
+LATER = ("history", "cold_items", "cold_users", "valid_rows")  # settings that the first split ids did not know
 HASHED_ROWS = 1_000_000  # rows turned into text at once for the split id
 
 

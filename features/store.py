@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -15,7 +15,16 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import FileSelector, FileType, PyFileSystem
 
-from features.delta import PARTITION, files_of, nights, sync_commits, write_night, write_rows
+from features.blocks import ROWS_AT_ONCE, Spool, same_content
+from features.delta import (
+    PARTITION,
+    files_of,
+    nights,
+    sync_commits,
+    write_night,
+    write_night_blocks,
+    write_rows,
+)
 from features.storable import same_rows, storable
 from schemas.errors import StoreError, unknown_name
 
@@ -47,6 +56,14 @@ class TableStore(Protocol):
 
         Other nights stay. Rows that are live already, in any order, are not written again. A `ds` column of the frame
         is replaced, new columns are added to the table. Raises StoreError.
+        """
+        ...
+
+    def overwrite_blocks(self, name: str, blocks: Iterable[pl.DataFrame], ds: str, folder: Path) -> tuple[int, int]:
+        """`overwrite` with rows in blocks of the same columns, at least one, that are never in memory together.
+
+        They are kept in a file in `folder` until all have come: a block that cannot be made leaves the table as it is.
+        Returns the table's version and the number of rows.
         """
         ...
 
@@ -114,6 +131,20 @@ class DeltaStore:
             write_night(self._uri(name), rows, ds)
         return self.version(name)
 
+    def overwrite_blocks(self, name: str, blocks: Iterable[pl.DataFrame], ds: str, folder: Path) -> tuple[int, int]:
+        table = self._find(name)
+        with Spool(folder) as spool:
+            for block in blocks:
+                spool.add(self._fit(name, block.drop(PARTITION, strict=False), table, _valid_night(ds)))
+            rows = spool.digest.rows
+            if not rows:
+                return self.overwrite(name, spool.schema.to_frame(), ds), 0
+            if table is not None and ds in nights(table) and self._has(name, ds, table, spool):
+                return int(table.version()), rows
+            with self._committing(name, table):
+                write_night_blocks(self._uri(name), spool.read(), ds)
+        return self.version(name), rows
+
     def append(self, name: str, frame: pl.DataFrame, key: tuple[str, ...]) -> int:
         table = self._find(name)
         rows = self._fit(name, frame, table, None).unique(key, keep="first", maintain_order=True)
@@ -145,6 +176,12 @@ class DeltaStore:
 
     def names(self) -> list[str]:
         return sorted(name for name in self._folders() if NAME.fullmatch(name) and self._is_table(name))
+
+    def _has(self, name: str, ds: str, table: DeltaTable, spool: Spool) -> bool:
+        """Whether a night holds the rows of a spool already."""
+        live = pl.scan_delta(table).filter(pl.col(PARTITION) == ds).drop(PARTITION)
+        with self._reading(name):
+            return same_content(spool, live.collect_batches(chunk_size=ROWS_AT_ONCE, maintain_order=False))
 
     def _folders(self) -> list[str]:
         if self._local is not None:

@@ -78,6 +78,14 @@ class Encoded:
     tokens: int = 0  # read; as an endpoint counted them, where it did
     cost_usd: float = 0.0
 
+    def __add__(self, more: Encoded) -> Encoded:
+        return Encoded(
+            self.texts + more.texts,
+            self.truncated + more.truncated,
+            self.tokens + more.tokens,
+            self.cost_usd + more.cost_usd,
+        )
+
 
 class TextEncoder(Protocol):
     """Turns texts into vectors."""
@@ -97,6 +105,10 @@ class TextEncoder(Protocol):
     @property
     def done(self) -> Encoded:
         """The sum over all calls of `encode` that returned."""
+        ...
+
+    def warm_up(self) -> None:
+        """Read one text that is not counted, so that no set-up is left; an endpoint would be paid for it."""
         ...
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from schemas.errors import StopError
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -24,12 +26,33 @@ def stop_requests() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         stop.set()
 
-    if threading.current_thread() is not threading.main_thread():
+    with _handled_by(request):
         yield stop
+
+
+@contextmanager
+def stopped_at_once(stop: threading.Event) -> Iterator[None]:
+    """Break the block off at the first SIGTERM or Ctrl-C: it sets `stop` and raises StopError.
+
+    For work that costs time alone and is done again from where it was. In any thread but the main one nothing changes.
+    """
+
+    def request(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        raise StopError("stopped by a signal; the same command goes on from there")
+
+    with _handled_by(request):
+        yield
+
+
+@contextmanager
+def _handled_by(request: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
         return
     before = {number: signal.signal(number, request) for number in SIGNALS}
     try:
-        yield stop
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

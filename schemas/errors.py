@@ -6,6 +6,7 @@ LoregraphError                 1  anything of ours that went wrong
 ├── LeakError                  1  a held-out interaction reached a prompt or a feature
 ├── StoreError                 1  a table cannot be read or written
 ├── EngineError                1  the chat endpoint refused us for good (key, quota, address)
+├── WorkerError                1  a worker process of ours failed or was ended; what is finished is kept
 ├── AnswerError                1  one answer cannot be read; ends as a row of the rejects table
 ├── StopError                  1  a signal asked us to stop; all answers so far are kept
 ├── GateError                  3  a data gate failed; the version before stays live
@@ -44,6 +45,10 @@ class StoreError(LoregraphError):
 
 class EngineError(LoregraphError):
     """The chat endpoint cannot be used at all: wrong key, no quota, no such address."""
+
+
+class WorkerError(LoregraphError):
+    """A worker process of ours failed, or was ended from outside. Everything finished so far is kept."""
 
 
 class AnswerError(LoregraphError):

@@ -84,6 +84,19 @@ class Run(Section):
         return self
 
     @model_validator(mode="after")
+    def refits_are_judged_fairly(self) -> Run:
+        """A refit has learned from validation, so the items of validation must not be candidates at test."""
+        named: list[tuple[str, Model | System]] = [("models", each) for each in self.models]
+        named += [("compare.systems", each) for each in (self.compare.systems if self.compare else ())]
+        for where, each in named:
+            if self.evaluation.leaves_valid and each.training.get("refit", self.training.refit):
+                raise ValueError(
+                    f"evaluation.protocol: {self.evaluation.protocol} leaves the items of validation among the "
+                    f"candidates of test, and {where}.{each.name} learns from them; set training.refit = false"
+                )
+        return self
+
+    @model_validator(mode="after")
     def click_names_agree(self) -> Run:
         """Names of click models are unique; every `control_of` is among them."""
         names = [model.name for model in self.click_models]
@@ -166,6 +179,10 @@ def _expand_paths(raw: dict[str, Any], folder: Path) -> None:
         places += [(each, "answers"), (each, "prices")]
         if isinstance(each, dict) and each.get("engine") == "hf" and str(each.get("model", ""))[:1] in tuple("/.~$"):
             places.append((each, "model"))  # else a name in the local cache of Hugging Face
+    compare = raw.get("compare")
+    systems = (compare.get("systems") or ()) if isinstance(compare, dict) else ()
+    for model in (*(raw.get("models") or ()), *systems):
+        places += [(model.get("options"), "trained")] if isinstance(model, dict) else []
     for section, key in places:
         if isinstance(section, dict) and isinstance(section.get(key), str):
             section[key] = _absolute(section[key], folder)

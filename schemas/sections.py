@@ -7,12 +7,21 @@ import re
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from schemas.errors import unknown_name
 
 Option = str | int | float | bool | list[str] | list[int] | list[float]
 Metric = Literal["recall@20", "ndcg@20", "recall@10", "ndcg@10", "recall@5", "ndcg@5"]
+Protocol = Literal["loregraph", "lightgcn", "rlmrec", "llmrec", "alpharec"]
 Control = Literal["none", "shuffled", "shuffled_items", "shuffled_users", "random"]
 
 
@@ -51,6 +60,11 @@ class Split(Section):
         0.1, gt=0, lt=1, description="share of valid (time, ratio; oldest: of users; published without valid: of train)"
     )
     test: float = Field(0.1, gt=0, lt=1, description="share of test (time, ratio; oldest: of users)")
+    valid_rows: Literal["random", "last"] = Field(
+        "random",
+        description="published without valid: which of a user's train rows become it, at random or the last ones; "
+        "as the test part was cut, so that validation is like it",
+    )
     min_interactions: int = Field(3, ge=3, description="leave_one_out: users with fewer stay in train whole")
     seed: int = Field(0, description="of every random choice")
     history: int = Field(30, gt=0, description="oldest: events of a user in train at most, and at most half of them")
@@ -146,7 +160,7 @@ class Encoder(Section):
         (r"minilm", "", "auto"),
     )
     FOREIGN: ClassVar[dict[str, tuple[str, ...]]] = {
-        "openai": ("pooling", "precision", "device"),
+        "openai": ("pooling", "precision", "device", "workers"),
         "sentence_transformer": ("base_url", "key_env", "dimensions", "usd_per_million", "max_cost_usd"),
         "hf": ("base_url", "key_env", "dimensions", "usd_per_million", "max_cost_usd"),
     }
@@ -156,7 +170,10 @@ class Encoder(Section):
     )
     name: str = Field("all-MiniLM-L6-v2", min_length=1, description="name or local path; openai: sent to the endpoint")
     batch_size: int = Field(64, gt=0, description="texts encoded together; openai: texts of one request at most")
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="of the products; it is part of a vector's name, so another one encodes all texts again"
+    )
+    workers: int | None = Field(None, gt=0, description="processes that encode; default: one for each GPU, else one")
     prefix: str | None = Field(None, description="put before every text; default: as the model's family wants it")
     pooling: Literal["auto", "mean", "cls", "last"] = Field("auto", description="auto: the model's own; hf: mean")
     long: Literal["truncate", "chunk"] = Field("truncate", description="chunk: the mean of windows, by their tokens")
@@ -325,7 +342,7 @@ class Training(Section):
     sampler: Literal["auto", "edge", "user", "history"] = Field(
         "auto",
         description="edge-uniform (RLMRec), user-uniform (LightGCN, AlphaRec), or whole histories, so that a user is "
-        "scored once an epoch; auto: history for softmax, else edge",
+        "scored once an epoch; auto: edge; softmax always takes histories, and weights users alike for `user`",
     )
     learning_rate: float = Field(1e-3, gt=0)
     l2: float = Field(1e-4, ge=0, description="weight of the batch's layer-0 L2 term, halved and per pair (LightGCN)")
@@ -366,6 +383,18 @@ class Model(Section):
     )
     control_of: str | None = Field(None, description="the model that this one is the control of")
     training: dict[str, Option] = Field({}, description="keys of [training] that differ for this model")
+    cold_items: Literal["none", "text"] = Field(
+        "none", description="text: models of ids put items without train interactions where their text says"
+    )
+    cold_spread: float = Field(
+        0.9, ge=0, le=1, description="how far from the mean: 0 the best guess, 1 as far as other items"
+    )
+
+    @model_serializer(mode="wrap")
+    def without_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave keys out that do nothing: what was fitted before there were any stays known by its hash."""
+        found: dict[str, Any] = dump(self)
+        return found if self.cold_items != "none" else {k: v for k, v in found.items() if not k.startswith("cold_")}
 
 
 class ClickTraining(Section):
@@ -412,13 +441,29 @@ class ClickModel(Section):
 
 
 class Evaluation(Section):
-    """What is measured; the protocol itself is fixed: full ranking, valid masks train, test masks train and valid."""
+    """What is measured, by full ranking; `evaluation.protocol` has what every protocol masks."""
 
     ks: tuple[int, ...] = (5, 10, 20)
     selection: Metric = "recall@20"
+    protocol: Protocol = Field(
+        "loregraph", description="ours masks train at valid, train and valid at test; others emulate a paper's code"
+    )
     cold: int = Field(5, ge=0, description="items with at most so many train interactions are cold")
     head: float = Field(0.2, gt=0, lt=1, description="share of items, most popular first, that are not tail")
     bootstrap: int = Field(2000, gt=0, description="resamples of users for the paired intervals")
+
+    @field_validator("selection", mode="before")
+    @classmethod
+    def never_on_test(cls, selection: object) -> object:
+        """The published code of LLMRec and AlphaRec stops on test; no protocol of ours does."""
+        if isinstance(selection, str) and "test" in selection:
+            raise ValueError(f"expected a metric, found {selection}: no protocol chooses on test; name it alone")
+        return selection
+
+    @property
+    def leaves_valid(self) -> bool:
+        """Whether the protocol keeps validation items among the candidates of test."""
+        return self.protocol in ("lightgcn", "rlmrec", "llmrec")
 
 
 class Recommend(Section):
@@ -426,6 +471,17 @@ class Recommend(Section):
 
     k: int = Field(20, gt=0)
     model: str | None = Field(None, description="default: the best on validation, mean over seeds")
+    neighbours: int = Field(0, ge=0, description="nearest other items published for every item; 0: none")
+    index: Literal["none", "usearch"] = Field(
+        "none", description="usearch: an approximate index of the item vectors beside the model, its recall measured"
+    )
+    index_metric: Literal["ip", "augmented"] = Field(
+        "ip", description="ip: inner product; augmented: one more dimension gives all items one length"
+    )
+    connectivity: int = Field(16, gt=1, description="of the index: links of an item (M of HNSW)")
+    expansion_add: int = Field(128, gt=0, description="of the index: candidates while it is built (efConstruction)")
+    expansion_search: int = Field(128, gt=0, description="of the index: candidates of a search (ef)")
+    recall_users: int = Field(1000, gt=0, description="users, drawn at random, on whom the index is measured")
 
 
 class System(Section):
@@ -437,6 +493,8 @@ class System(Section):
     backbone: Part | None = None
     objectives: tuple[Objective, ...] = ()
     training: dict[str, Option] = {}
+    cold_items: Literal["none", "text"] = Field("none", description="as of a model")
+    cold_spread: float = Field(0.9, ge=0, le=1, description="as of a model")
     without: str | None = Field(None, description="the system that is the same without text")
     space: dict[str, list[Any]] = Field(
         {}, description="values to try instead of the part's own, by setting such as options.l2; none: as written"

@@ -323,6 +323,12 @@ TABLES: Mapping[str, Table] = {
         {"model": String, "user_id": String, "rank": Int64, "item_id": String, "score": Float64},
         key=("model", "user_id", "rank"),
     ),
+    "neighbours": Table(
+        "items nearest to an item by the model behind the published lists, where the run file asks for them: rank 1 is "
+        "the nearest; score: cosine of item vectors, or the item's row of the kernel",
+        {"model": String, "item_id": String, "rank": Int64, "neighbour_id": String, "score": Float64},
+        key=("model", "item_id", "rank"),
+    ),
     "lineage": Table(
         "which version of a table a step wrote, and which versions it had read; `model:NAME/SEED`: a fitted model and "
         "what it was trained on; parts: what was read of a source (null: all); config_hash and source_hash: of models; "

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from language_models.encoders.loading import pick_device, quiet, reason, token_limit
+from language_models.encoders.loading import pick_device, pick_dtype, quiet, reason, token_limit
 from language_models.encoders.windows import Reading, Vectors, Window
 from schemas.errors import ConfigError
 from schemas.sections import Encoder
@@ -27,7 +27,7 @@ class HiddenStatesModel:
     def __init__(self, config: Encoder) -> None:
         """Raises ConfigError where the model is not on this machine, or cannot be read by itself."""
         self._device = pick_device(config.device)
-        dtype = torch.bfloat16 if config.precision == "bfloat16" else torch.float32
+        dtype = pick_dtype(config, self._device)
         with quiet():
             self._tokenizer, model = _load(config.name, dtype)
         self._model = model.to(self._device).eval()

@@ -28,6 +28,25 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def devices(name: str, workers: int | None) -> tuple[str, ...]:
+    """The device of every process that encodes: `workers` of them in turn over the GPUs, else one for each GPU.
+
+    `cuda`, and `auto` where there is one, mean all GPUs that are seen; any other name means that device alone.
+    """
+    device = pick_device(name)
+    count = torch.cuda.device_count() if device.type == "cuda" and device.index is None else 1
+    places = [f"cuda:{number}" for number in range(count)] if count > 1 else [str(device)]
+    return tuple(places[number % len(places)] for number in range(workers or len(places)))
+
+
+def pick_dtype(config: Encoder, device: torch.device) -> torch.dtype:
+    """The type of `encoder.precision`. Raises ConfigError for float16 without a GPU, where it is slow and overflows."""
+    if config.precision == "float16" and device.type == "cpu":
+        raise ConfigError("encoder.precision: float16 needs a GPU; expected float32 or bfloat16 on a CPU")
+    found: torch.dtype = getattr(torch, config.precision)
+    return found
+
+
 def token_limit(config: Encoder, own: int | None, model: Any) -> int | None:
     """Tokens of a text at most: `encoder.max_tokens`, else the model's `own`; never more than it has places for.
 

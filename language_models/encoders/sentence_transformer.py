@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from language_models.encoders.loading import pick_device, quiet, reason, token_limit
+from language_models.encoders.loading import pick_device, pick_dtype, quiet, reason, token_limit
 from language_models.encoders.windows import Reading, Window
 from language_models.tokens import estimate_tokens
 from schemas.errors import ConfigError
@@ -25,11 +25,15 @@ POOLING = {"mean": "mean", "cls": "cls", "last": "lasttoken"}
 
 
 class SentenceTransformerModel:
-    """Batches are sorted by length, so little of them is padding."""
+    """Batches are sorted by tokens, so that next to nothing of them is padding (by characters a tenth is).
+
+    Products are in `encoder.precision`, weights stay in float32: as fast as converted weights, and nearer to float32.
+    """
 
     def __init__(self, config: Encoder) -> None:
         """Raises ConfigError where the model is neither on this machine nor to be had by name."""
         self._config, self._device = config, pick_device(config.device)
+        self._dtype = pick_dtype(config, self._device)
         with quiet():
             self._model = _load(config.name, str(self._device))
         if config.full_pooling != "auto":
@@ -51,19 +55,26 @@ class SentenceTransformerModel:
             return [len(row) for row in self._tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]]
 
     def read(self, windows: Sequence[Window]) -> Reading:
-        texts = [window.text for window in windows]
+        order = sorted(range(len(windows)), key=lambda row: -windows[row].tokens)
+        size = self._config.batch_size
         with quiet(), self._precision():
-            # prompt: the prefix is in the text already
-            vectors = self._model.encode(
-                texts, prompt="", batch_size=self._config.batch_size, show_progress_bar=False, convert_to_tensor=True
-            )
-        rows = torch.nn.functional.normalize(vectors.float(), dim=1).cpu().numpy()
+            parts = [
+                self._encode([windows[row].text for row in order[at : at + size]]) for at in range(0, len(order), size)
+            ]
+        rows = np.empty((len(windows), self.dim), np.float32)
+        rows[order] = torch.cat(parts).cpu().numpy()
         tokens = sum(window.tokens if self.limit is None else min(window.tokens, self.limit) for window in windows)
-        return Reading(np.asarray(rows, dtype=np.float32), tokens)
+        return Reading(rows, tokens)
+
+    def _encode(self, texts: list[str]) -> torch.Tensor:
+        """Unit vectors [B, dim] of one batch, on the device. No prompt: the prefix is in the text already."""
+        vectors = self._model.encode(
+            texts, prompt="", batch_size=len(texts), show_progress_bar=False, convert_to_tensor=True
+        )
+        return torch.nn.functional.normalize(vectors.float(), dim=1)
 
     def _precision(self) -> Any:
-        bfloat16 = self._config.precision == "bfloat16"
-        return torch.autocast(self._device.type, torch.bfloat16) if bfloat16 else nullcontext()
+        return nullcontext() if self._dtype == torch.float32 else torch.autocast(self._device.type, self._dtype)
 
 
 def _load(name: str, device: str) -> Any:

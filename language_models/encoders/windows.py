@@ -87,11 +87,14 @@ class WindowEncoder:
         windows = [part for window in whole for part in self._parts(window)] if self._chunk else whole
         reading = self._model.read(windows)
         truncated = 0 if self._chunk else sum(self._is_long(tokens) for tokens in counts)
-        self._add(Encoded(len(texts), truncated, reading.tokens, reading.cost_usd))
+        self.done += Encoded(len(texts), truncated, reading.tokens, reading.cost_usd)
         if len(windows) == len(texts):
             return reading.vectors
         weights = [max(1, window.tokens - self._around) for window in windows]
         return mean_of_windows(reading.vectors, [window.of for window in windows], weights, len(texts))
+
+    def warm_up(self) -> None:
+        self._model.read([Window(self._model.prefix or "a", self._around, 0)])
 
     def _parts(self, window: Window) -> list[Window]:
         """Windows that fit, each with the prefix, as every text that the model was trained on."""
@@ -106,15 +109,6 @@ class WindowEncoder:
 
     def _is_long(self, tokens: int) -> bool:
         return self.limit is not None and tokens > self.limit
-
-    def _add(self, more: Encoded) -> None:
-        done = self.done
-        self.done = Encoded(
-            done.texts + more.texts,
-            done.truncated + more.truncated,
-            done.tokens + more.tokens,
-            done.cost_usd + more.cost_usd,
-        )
 
 
 def mean_of_windows(vectors: Vectors, of: Sequence[int], weights: Sequence[float], count: int) -> Vectors:

@@ -37,6 +37,21 @@ def test_one_hit_of_three_is_not_a_perfect_ndcg():
     )
 
 
+@pytest.mark.parametrize(
+    ("ranking", "ndcg", "retrieved"),
+    [
+        ([7, 1, 3, 4, 9], 0.70392, 0.70392),  # hits 1 0 1 0 1: the third, at rank 5, counts in the ideal of LLMRec
+        ([7, 1, 2, 4, 5], 0.46928, 1.0),  # hits 1 0 0 0 0
+        ([1, 2, 4, 5, 6], 0.0, 0.0),
+        ([1, 2, 4, 5, 9], 0.0, 0.0),
+    ],
+)
+def test_the_worked_example_with_the_ideal_of_llmrec(ranking, ndcg, retrieved):
+    means = score(ranked(ranking), truth_of([3, 7, 9], items=10), ks=(3,), ideal="retrieved").mean()
+    assert means["ndcg@3"] == pytest.approx(ndcg, abs=1e-5)
+    assert means["ndcg_retrieved_ideal@3"] == pytest.approx(retrieved, abs=1e-5)
+
+
 def test_recall_divides_by_all_of_the_truth():
     assert score(ranked([0, 1]), truth_of([0, 1, 2, 3], items=5), ks=(2,)).mean()["recall@2"] == pytest.approx(0.5)
 

@@ -93,6 +93,17 @@ def test_published_without_valid_cuts_it_from_train():
     assert all((before[key] == "test") == (split == "test") for key, split in zip(rows, frame["split"], strict=True))
 
 
+def test_published_without_valid_may_take_the_last_rows_of_every_user():
+    rows = [("a", f"i{n}") for n in range(8)] + [("b", f"i{n}") for n in range(8)]
+    frame = table(rows, split=["train"] * 8 + ["train"] * 6 + ["test"] * 2)
+    splits = make_splits(frame, Split(rule="published", valid=0.25, valid_rows="last")).sort("order")
+    a, b = (splits.filter(pl.col("user_id") == user)["part"].to_list() for user in ("a", "b"))
+    assert a == ["train"] * 6 + ["valid"] * 2
+    cut = b.index("valid")
+    assert cut in (4, 5)  # a quarter of six is one or two
+    assert b == ["train"] * cut + ["valid"] * (6 - cut) + ["test"] * 2
+
+
 def test_published_without_valid_leaves_every_user_a_train_row():
     frame = table([(f"u{n}", "a") for n in range(5)] + [("v", "a"), ("v", "b")], split=["train"] * 6 + ["test"])
     many = pl.concat([frame, table([("w", f"i{n}") for n in range(9)], split=["train"] * 9)])

@@ -8,7 +8,7 @@ from schemas.sections import Encoder
 CHANGES_A_VECTOR = {
     "kind": ["hf"],
     "name": ["e5-base-v2", "blair-roberta-base"],
-    "precision": ["bfloat16"],
+    "precision": ["bfloat16", "float16"],
     "prefix": ["passage: ", "passage:", "query: "],
     "pooling": ["mean", "cls", "last"],
     "long": ["chunk"],
@@ -18,6 +18,7 @@ CHANGES_A_VECTOR = {
 CHANGES_NONE = {
     "batch_size": [8],
     "device": ["cpu"],
+    "workers": [2],
     "base_url": ["http://127.0.0.1:1/v1"],
     "key_env": ["BOOKS_KEY"],
     "usd_per_million": [0.02],
