@@ -28,6 +28,7 @@ class Candidates:
     item: Tensor | None  # int64 [S]; None: the whole catalogue
     masked: Tensor  # int64 [2, M] (row, column) of train items, rows ascending
     offset: Tensor | None = None  # float32 [S] added to the logits: log of how many items each candidate stands for
+    weight: Tensor | None = None  # float32 [B] of the pairs, whose mean over an epoch is one; None: one each
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Batch:
     positive: Tensor  # int64 [B]
     negative: Tensor  # int64 [B], one for each pair, or [S], shared by all pairs
     candidates: Candidates | None = None  # of the softmax losses
+    part: float = 1.0  # which share of the pairs that are drawn together these are; below one among several processes
 
 
 class Sampler:
@@ -52,7 +54,8 @@ class Sampler:
     batch share them, so that scoring them is one matrix product; for each user those that he has in train are masked,
     so that he sees negatives without false ones, as if they were drawn for him alone. A draw stands for 1 / (draws q_i)
     items, so that sampled softmax estimates the softmax over the catalogue whatever the power (Bengio and Senecal,
-    IEEE TNN 2008).
+    IEEE TNN 2008). The softmax over the catalogue always takes whole histories; users who are to count alike are not
+    drawn but weighted, which is the same in the mean and scores every user once an epoch.
     """
 
     def __init__(self, graph: GraphDataset, settings: Training, generator: np.random.Generator) -> None:
@@ -73,9 +76,9 @@ class Sampler:
             yield make(user, positive)
 
     def _order(self) -> str:
-        if self.settings.sampler == "auto":
-            return "history" if self.settings.loss == "softmax" else "edge"
-        return self.settings.sampler
+        if self.settings.loss == "softmax":
+            return "history"
+        return "edge" if self.settings.sampler == "auto" else self.settings.sampler
 
     def _edges(self) -> Iterator[tuple[Int64, Int64]]:
         order = self.generator.permutation(len(self.users))
@@ -132,8 +135,14 @@ class Sampler:
             None if whole else self._tensor(item),
             self._tensor(masked),
             None if offset is None else self._tensor(offset),
+            self._tensor(self._alike(user)) if whole and self.settings.sampler == "user" else None,
         )
         return Batch(self._tensor(user), self._tensor(positive), self._tensor(item), candidates)
+
+    def _alike(self, user: Int64) -> NDArray[np.float32]:
+        """Weights [B] with which every user counts alike."""
+        mean = len(self.users) / np.count_nonzero(self.degree)
+        return np.asarray(mean / self.degree[user], dtype=np.float32)
 
     def _uniform(self) -> Int64:
         size = min(self.settings.negatives, self.num_items)

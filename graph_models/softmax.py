@@ -11,13 +11,13 @@ from torch.autograd.function import once_differentiable
 
 from graph_models.sampler import Candidates
 
-LOGITS_AT_ONCE = {"cpu": 2**21, "cuda": 2**27}  # 8 MiB stay in a processor's cache; a GPU wants few large products
+LOGITS_AT_ONCE = {"cpu": 2**22, "cuda": 2**27}  # 16 MiB stay in a processor's cache; a GPU wants few large products
 
 
 def softmax_loss(
     positive: Tensor, user: Tensor, item: Tensor, candidates: Candidates, temperature: float, dtype: torch.dtype
 ) -> Tensor:
-    """Mean over pairs of -log(exp(p / t) / (exp(p / t) + sum_s exp(n_s / t + offset_s))).
+    """Mean over pairs of -w log(exp(p / t) / (exp(p / t) + sum_s exp(n_s / t + offset_s))).
 
     `positive`: [B] scores p of the pairs; `user` [V, d] and `item` [S, d], whose inner products are n. With the
     catalogue as candidates this is the softmax of every positive against all items that its user does not have; with
@@ -41,8 +41,8 @@ class _Softmax(torch.autograd.Function):
     ) -> Tensor:
         scaled, by = positive.float() / temperature, user / temperature
         left, right = by.to(dtype), item.to(dtype)
-        total = scaled.new_zeros(())
-        share = torch.empty_like(scaled)  # [B] of the gradient: 1 - the probability of the positive
+        total, weight = scaled.new_zeros(()), candidates.weight
+        share = torch.empty_like(scaled)  # [B] of the gradient: 1 - the probability of the positive, weighted
         of_user, of_item = torch.empty_like(by), torch.zeros_like(item, dtype=torch.float32)
         for rows, pairs, masked in _blocks(candidates, len(user), len(item), user.device.type):
             logits = (left[rows] @ right.T).float()  # [R, S]
@@ -54,8 +54,10 @@ class _Softmax(torch.autograd.Function):
             sums = weights.sum(dim=1)
             row = candidates.row[pairs] - rows.start
             gap = (largest[:, 0] + sums.log())[row] - scaled[pairs]
-            total += F.softplus(gap).sum()
-            share[pairs] = torch.sigmoid(gap)
+            loss, share[pairs] = F.softplus(gap), torch.sigmoid(gap)
+            if weight is not None:
+                loss, share[pairs] = loss * weight[pairs], share[pairs] * weight[pairs]
+            total += loss.sum()
             pulled = torch.zeros_like(sums).index_add_(0, row, share[pairs])
             scale = (pulled / sums.clamp(min=torch.finfo(sums.dtype).tiny))[:, None]
             weights = weights.to(dtype)

@@ -32,6 +32,10 @@ class Backbone(nn.Module, ABC):
     def propagate(self, x: Tensor, graph: GraphDataset) -> Tensor:
         """Give the final vectors [U+I, d] of layer-0 vectors x [U+I, d]."""
 
+    def start_epoch(self, graph: GraphDataset) -> None:
+        """Called before every epoch of training, for models that draw something once an epoch."""
+        del graph
+
     def training_pass(self, x: Tensor, graph: GraphDataset, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Final vectors [U+I, d] of one training step, and the backbone's own losses, weighted, by name.
 

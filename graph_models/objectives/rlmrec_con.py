@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
+from graph_models.contrast import alignment, distinct
 from graph_models.dataset import GraphDataset
 from graph_models.losses import unit_rows
 from graph_models.objectives.base import Objective
@@ -17,9 +16,6 @@ from graph_models.options import Positive, Size
 from graph_models.sampler import Batch
 from graph_models.text import Text, both_texts
 from graph_models.tower import text_tower
-
-ROWS_AT_ONCE = 1024
-KEPT_LOGITS = 2**22  # 16 MiB; more than that is computed twice rather than kept for backward
 
 
 class RLMRecCon(Objective):
@@ -78,25 +74,4 @@ class RLMRecCon(Objective):
         return alignment(unit_rows(z.index_select(0, anchors)), projected, own, self.temperature)
 
     def _choose(self, rows: Tensor) -> Tensor:
-        if self.negatives == "reference":
-            return rows
-        rows = torch.unique(rows)
-        return rows if len(rows) <= self.anchors else rows[torch.randperm(len(rows))[: self.anchors].to(rows.device)]
-
-
-def alignment(anchor: Tensor, candidate: Tensor, own: Tensor, temperature: float) -> Tensor:
-    """Mean InfoNCE of unit rows: anchor [B, d] against candidate [C, d]; own [B] is each anchor's candidate.
-
-    Large [B, C] logits exist for 1,024 anchors at a time and are computed again in backward.
-    """
-    if len(anchor) * len(candidate) <= KEPT_LOGITS:
-        return _alignment_sum(anchor, candidate, own, temperature) / len(anchor)
-    parts = [
-        checkpoint(_alignment_sum, a, candidate, o, temperature, use_reentrant=False, preserve_rng_state=False)
-        for a, o in zip(torch.split(anchor, ROWS_AT_ONCE), torch.split(own, ROWS_AT_ONCE), strict=True)
-    ]
-    return torch.stack(parts).sum() / len(anchor)
-
-
-def _alignment_sum(anchor: Tensor, candidate: Tensor, own: Tensor, temperature: float) -> Tensor:
-    return F.cross_entropy(anchor @ candidate.T / temperature, own, reduction="sum")  # of [B, C] logits
+        return rows if self.negatives == "reference" else distinct(rows, self.anchors)

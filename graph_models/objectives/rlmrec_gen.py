@@ -9,10 +9,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from graph_models.contrast import alignment
 from graph_models.dataset import GraphDataset
 from graph_models.losses import unit_rows
 from graph_models.objectives.base import Objective
-from graph_models.objectives.rlmrec_con import alignment
 from graph_models.options import Positive, Size
 from graph_models.sampler import Batch
 from graph_models.text import both_texts

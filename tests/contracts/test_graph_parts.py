@@ -30,16 +30,20 @@ from schemas import sections
 from schemas.errors import DataError
 from tests.support.communities import community_text, two_communities
 
-CASES = [
-    (backbone, objective, loss) for backbone in BACKBONES for objective in OBJECTIVES for loss in ("bpr", "infonce")
+PAIRS = [  # every objective on two backbones, and one objective on each of the others
+    (backbone, objective)
+    for backbone in BACKBONES
+    for objective in (OBJECTIVES if backbone in ("lightgcn", "alpharec") else ("rlmrec_con",))
 ]
+CASES = [(*pair, loss) for pair in PAIRS for loss in ("bpr", "infonce")]
+PARTS = [(name, None) for name in BACKBONES] + [("lightgcn", name) for name in OBJECTIVES]
 FUSIONS = [name for name, each in OBJECTIVES.items() if issubclass(each, Fusion)]
 LOSSES = [name for name in OBJECTIVES if name not in FUSIONS]
 READ_TEXT = [name for name, each in OBJECTIVES.items() if each.needs_text]
 READ_EDGES = [name for name, each in OBJECTIVES.items() if "edges" in known_options(each)]
 COMPAT = [
     (name, value)
-    for name, each in OBJECTIVES.items()
+    for name, each in {**BACKBONES, **OBJECTIVES}.items()
     if "compat" in known_options(each)
     for value in get_args(known_options(each)["compat"])
 ]
@@ -63,8 +67,11 @@ def without_text(graph: GraphDataset) -> torch.Tensor:
     return (~torch.cat([graph.present_user, graph.present_item])).nonzero()[:, 0]
 
 
-def build(graph: GraphDataset, objective: str, backbone: str = "lightgcn", **options: object) -> GraphModel:
+def build(graph: GraphDataset, objective: str | None, backbone: str = "lightgcn", **options: object) -> GraphModel:
+    """The options are the objective's, or the backbone's where there is none."""
     with seeded(0):
+        if objective is None:
+            return build_model(graph, sections.Part(name=backbone, options=options))
         part = sections.Objective(name=objective, weight=0.5, options=options)
         return build_model(graph, sections.Part(name=backbone), [part])
 
@@ -90,7 +97,7 @@ def classes_in(folder: str, base: type) -> set[type]:
         if file.stem != "__init__":
             module = importlib.import_module(f"graph_models.{folder}.{file.stem}")
             found |= {each for each in vars(module).values() if inspect.isclass(each) and issubclass(each, base)}
-    return found - {base}
+    return {each for each in found if not inspect.isabstract(each)}
 
 
 def test_the_registries_hold_every_file_of_their_folder():
@@ -123,7 +130,21 @@ def test_any_objective_on_any_backbone_under_any_loss(backbone, objective, loss,
     """Every parameter gets a finite gradient; a fusion adds no part to the loss."""
     model = build(graph, objective, backbone)
     parts = losses(model, graph, loss)
-    assert set(parts) == {loss, "l2"} | ({objective} if objective in LOSSES else set())
+    alone = losses(build(graph, None, backbone), graph, loss)
+    assert set(parts) == set(alone) | ({objective} if objective in LOSSES else set())
+    every_parameter_learns(model, parts)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("loss", ["bpr", "infonce"])
+def test_any_backbone_alone_under_any_loss(backbone, loss, graph):
+    model = build(graph, None, backbone)
+    parts = losses(model, graph, loss)
+    assert {loss, "l2"} <= set(parts)
+    every_parameter_learns(model, parts)
+
+
+def every_parameter_learns(model: GraphModel, parts: dict[str, torch.Tensor]) -> None:
     backward(parts)
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
@@ -150,9 +171,9 @@ def test_an_objective_improves_when_trained_alone(name, graph):
     assert np.mean(curve[-5:]) < 0.9 * np.mean(curve[:5])  # some draw anew in each step
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
-def test_serving_draws_nothing(name, graph):
-    model = build(graph, name).eval()
+@pytest.mark.parametrize(("backbone", "objective"), PARTS)
+def test_serving_draws_nothing(backbone, objective, graph):
+    model = build(graph, objective, backbone).eval()
     first, again = model.vectors(graph), model.vectors(graph)
     assert all(torch.equal(one, two) for one, two in zip(first, again, strict=True))
     assert finite(first)
@@ -167,16 +188,16 @@ def stop_after_three(epoch: Epoch) -> None:
         raise StopError
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
-def test_a_stopped_run_goes_on_to_the_same_vectors(name, graph, tmp_path):
-    """What an objective draws or freezes is either remembered or drawn again alike."""
+@pytest.mark.parametrize(("backbone", "objective"), PARTS)
+def test_a_stopped_run_goes_on_to_the_same_vectors(backbone, objective, graph, tmp_path):
+    """What a part draws or freezes is either remembered or drawn again alike."""
     settings = sections.Training(batch_size=100, max_epochs=4, evaluate_every=2)
     selection = Selection(lambda user, item: {"recall@20": float((user @ item.T).std())})
-    whole = fit(graph, build(graph, name), settings, 1, selection)
+    whole = fit(graph, build(graph, objective, backbone), settings, 1, selection)
     checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", "key")
     with pytest.raises(StopError):
-        fit(graph, build(graph, name), settings, 1, selection, checkpoint, stop_after_three)
-    resumed = fit(graph, build(graph, name), settings, 1, selection, checkpoint)
+        fit(graph, build(graph, objective, backbone), settings, 1, selection, checkpoint, stop_after_three)
+    resumed = fit(graph, build(graph, objective, backbone), settings, 1, selection, checkpoint)
     assert [epoch.loss for epoch in resumed.history] == [epoch.loss for epoch in whole.history]
     assert torch.equal(resumed.user, whole.user)
     assert torch.equal(resumed.item, whole.item)
@@ -216,9 +237,10 @@ def test_missing_edges_are_named(name, graph):
 
 @pytest.mark.parametrize(("name", "value"), COMPAT)
 def test_every_value_of_compat_trains(name, value, graph):
-    check_options(OBJECTIVES[name], {"compat": value}, "here")
+    check_options({**BACKBONES, **OBJECTIVES}[name], {"compat": value}, "here")
+    part = (None, name) if name in BACKBONES else (name, "lightgcn")
     for loss in ("bpr", "infonce"):
-        model = build(graph, name, compat=value)
+        model = build(graph, *part, compat=value)
         parts = losses(model, graph, loss)
         backward(parts)
         assert finite([*parts.values(), *(parameter.grad for parameter in model.parameters())])

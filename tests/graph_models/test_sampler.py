@@ -120,6 +120,17 @@ def test_histories_come_whole_each_once_an_epoch(graph):
     assert [batch.user.tolist() for batch in drawn.epoch()] != [batch.user.tolist() for batch in batches]
 
 
+def test_softmax_weights_users_alike_where_they_are_to_be_drawn_alike(graph):
+    batches = list(sampler(graph, loss="softmax", sampler="user", batch_size=12).epoch())
+    weight = np.zeros(graph.num_users)
+    for batch in batches:
+        np.add.at(weight, batch.user.numpy(), batch.candidates.weight.numpy())
+    has = np.diff(graph.seen.indptr) > 0
+    assert np.allclose(weight[has], graph.seen.nnz / has.sum())
+    assert not weight[~has].any()
+    assert all(batch.candidates.weight is None for batch in sampler(graph, loss="softmax").epoch())
+
+
 def test_no_more_negatives_than_items(graph):
     batch = next(sampler(graph, loss="infonce", negatives=1000).epoch())
     assert sorted(batch.negative.tolist()) == list(range(graph.num_items))

@@ -17,8 +17,8 @@ def vectors(users: int = 4, items: int = 5, pairs: int = 6) -> list[torch.Tensor
     return [torch.randn(shape, generator=generator, dtype=torch.float32).requires_grad_() for shape in shapes]
 
 
-def candidates(row=ROW, masked=MASKED, offset=None, users: int = 4) -> Candidates:
-    return Candidates(torch.arange(users), row, None, masked, offset)
+def candidates(row=ROW, masked=MASKED, offset=None, users: int = 4, weight=None) -> Candidates:
+    return Candidates(torch.arange(users), row, None, masked, offset, weight)
 
 
 def plainly(positive, user, item, among, temperature) -> torch.Tensor:
@@ -30,7 +30,8 @@ def plainly(positive, user, item, among, temperature) -> torch.Tensor:
     taken_out[among.masked[0], among.masked[1]] = True
     logits = logits.masked_fill(taken_out, -torch.inf)[among.row]
     both = torch.cat([positive[:, None] / temperature, logits], dim=1)
-    return torch.nn.functional.cross_entropy(both, torch.zeros(len(both), dtype=torch.int64))
+    losses = torch.nn.functional.cross_entropy(both, torch.zeros(len(both), dtype=torch.int64), reduction="none")
+    return (losses if among.weight is None else losses * among.weight).mean()
 
 
 def loss_of(one: float, others: list[float], temperature: float = 0.2) -> torch.Tensor:
@@ -48,9 +49,10 @@ def test_by_hand():
 
 @pytest.mark.parametrize("at_once", [1, 11, 2**20])
 @pytest.mark.parametrize("offset", [None, torch.tensor([0.5, -1.0, 0.0, 2.0, 1.0])])
-def test_value_and_gradients_are_those_of_all_logits_at_once(monkeypatch, at_once, offset):
+@pytest.mark.parametrize("weight", [None, torch.tensor([0.5, 2.0, 1.0, 0.0, 3.0, 0.1])])
+def test_value_and_gradients_are_those_of_all_logits_at_once(monkeypatch, at_once, offset, weight):
     monkeypatch.setitem(softmax.LOGITS_AT_ONCE, "cpu", at_once)  # a user, two users, all users at a time
-    given, among = vectors(), candidates(offset=offset)
+    given, among = vectors(), candidates(offset=offset, weight=weight)
     value, expected = softmax_loss(*given, among, 0.3, torch.float32), plainly(*given, among, 0.3)
     ours, theirs = (torch.autograd.grad(3 * each, given) for each in (value, expected))
     assert value.item() == pytest.approx(expected.item(), rel=1e-6)

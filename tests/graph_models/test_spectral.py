@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from features.corpus import Part
-from graph_models.backbones.lightgcn import STD, LightGCN, spectral
+from graph_models.backbones.ids import STD, spectral
+from graph_models.backbones.lightgcn import LightGCN
 from graph_models.dataset import make_dataset
 
 EDGES = [(0, 0), (0, 1), (1, 0), (1, 1), (2, 2), (2, 3), (3, 2), (3, 3), (3, 0)]
