@@ -7,6 +7,7 @@ from features.recipes.choosing import Choosing
 from language_models.prices import check_prices
 from pipelines.compare.cells import make_cells
 from pipelines.compare.space import space_of
+from pipelines.serving import check_recommend
 from recommenders import check_model
 from recommenders.candidates import check_base
 from recommenders.click import check_click_model
@@ -30,6 +31,7 @@ def check_run(run: Run) -> None:
     for model in run.models:
         check_model(model, run)
         _check_features(model.features, run, f"{run.file}: models.{model.name}.features")
+    check_recommend(run)
     _check_compare(run)
     if run.click_models:
         _check_click_split(run)

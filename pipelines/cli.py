@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from graph_models.processes import processes
 from schemas.errors import ConfigError, LoregraphError
 
 app = typer.Typer(
@@ -42,6 +43,12 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.echo("loregraph: stopped; run the same command again to go on", err=True)
         sys.exit(1)
+
+
+@app.callback()
+def _in_one_process(context: typer.Context) -> None:
+    if context.invoked_subcommand != "train" and (size := processes().size) > 1:
+        raise ConfigError(f"{context.invoked_subcommand}: only train runs in several processes, found {size} here")
 
 
 def _add_job(name: str, doc: str) -> None:
@@ -79,7 +86,7 @@ def _perform(
     from pipelines.job import run_night
 
     summary = run_night(file, step=step, ds=ds, lake=lake, max_cost_usd=max_cost)
-    if as_json:
+    if as_json and processes().leads:
         typer.echo(json.dumps(summary, allow_nan=False))
 
 
@@ -201,6 +208,67 @@ def prompt(
     if run is None:
         raise ConfigError("prompt --id: needs --run, the run file whose tables are read")
     typer.echo(as_text(prompt_about(recipe, id, run, ds, lake)))
+
+
+@app.command()
+def ask(  # noqa: PLR0913 -- the options of a command
+    run: RunOption,
+    user: Annotated[str, typer.Option("--user", help="The user's id.", show_default=False)],
+    intention: Annotated[str, typer.Option("--intention", help="What the user wants, a sentence.", show_default=False)],
+    alpha: Annotated[float, typer.Option("--alpha", min=0, max=1, help="0: history alone, 1: sentence alone.")] = 0.5,
+    model: Annotated[str | None, typer.Option("--model", help="The best that follows sentences when left out.")] = None,
+    k: Annotated[int, typer.Option("--k", min=1, help="How many items.")] = 10,
+    ds: Annotated[str | None, typer.Option("--ds", help="Night to read; the last one when left out.")] = None,
+    lake: LakeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What a trained text model offers a user who says in a sentence what he wants."""
+    from pipelines.ask import ask as rank_for
+    from pipelines.ask import table as lines
+
+    found = rank_for(run, user, intention, alpha, model, k, ds, lake)
+    typer.echo("\n".join(lines(found["items"])))
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False, allow_nan=False))
+
+
+@app.command()
+def top(
+    user: Annotated[str, typer.Argument(help="The user's id")],
+    run: RunOption,
+    ds: Annotated[str | None, typer.Option("--ds", help="Night to read; the last one when left out.")] = None,
+    lake: LakeOption = None,
+    k: Annotated[int, typer.Option("--k", min=1, help="How many items.")] = 10,
+    model: Annotated[str | None, typer.Option("--model", help="The one that is published when left out.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What a fitted model offers a user: titles, ids and scores."""
+    from pipelines.lookup import lines
+    from pipelines.lookup import top as rank_for
+
+    found = rank_for(run, user, k, model, ds, lake)
+    typer.echo("\n".join(lines(found)))
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False, allow_nan=False))
+
+
+@app.command()
+def neighbours(
+    item: Annotated[str, typer.Argument(help="The item's id")],
+    run: RunOption,
+    ds: Annotated[str | None, typer.Option("--ds", help="Night to read; the last one when left out.")] = None,
+    lake: LakeOption = None,
+    k: Annotated[int, typer.Option("--k", min=1, help="How many items.")] = 10,
+    model: Annotated[str | None, typer.Option("--model", help="The one that is published when left out.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The items that a fitted model holds nearest to an item: titles, ids and scores."""
+    from pipelines.lookup import lines, neighbours_of
+
+    found = neighbours_of(run, item, k, model, ds, lake)
+    typer.echo("\n".join(lines(found)))
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False, allow_nan=False))
 
 
 @app.command()

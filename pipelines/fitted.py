@@ -30,13 +30,16 @@ from features.table import (
     shuffled_edges,
 )
 from graph_models.curve import Epoch
+from graph_models.parallel import SINGLE, Group
 from pipelines.lineage import Source, Written, file_hash, loregraph_version
 from pipelines.night import Night, write_json
 from pipelines.predecessor import Place, find_place, remember
-from recommenders import make_recommender
+from recommenders import RECOMMENDERS, make_recommender
+from recommenders.base import Progress, Recommender
 from recommenders.graph import Graph
 from schemas.errors import ConfigError, StoreError, unknown_name
 from schemas.records import KINDS, Kind, canonical, sha256
+from schemas.run import Run
 from schemas.sections import ClickModel, Control, Features, Model, Objective
 
 
@@ -65,35 +68,64 @@ class Fitted:
     origin: dict[str, Any] = field(default_factory=dict)  # versions of the tables that it was trained on, and when
 
 
-def fit(night: Night, model: Model, seed: int, corpus: Corpus, exam: Exam) -> tuple[Fitted, bool]:
+def fit(
+    night: Night,
+    model: Model,
+    seed: int,
+    corpus: Corpus,
+    exam: Exam,
+    progress: Progress | None = None,
+    group: Group = SINGLE,
+) -> tuple[Fitted, bool]:
     """Train a model, or read it where the same data and settings were trained before (then True).
 
     An interrupted training goes on from its last checkpoint. Where the run file asks for a warm start, training starts
     from an earlier night's model (`pipelines.predecessor` says which), else from scratch, and the report says so.
+    In a group of processes the others help to train graph models; the first one does everything else.
     """
     features = feature_tables(night, model, corpus, seed)
     place = _place(night, model, seed, corpus)
-    if known := (place.folder / "result.json").exists():
-        fitted = _read(place)
-    else:
-        fitted = _trained(night, model, seed, corpus, exam, features, place)
-    remember(night, model, seed, place, corpus.split_id)
+    group.agree(place.config_hash, f"{model.name}, seed {seed}: hash of data and settings")
+    known = group.first((place.folder / "result.json").exists())
+    recommender = None if known else _recommender(night, model, seed, place, progress, group)
+    fitted = None if recommender else _read(place)
+    if recommender and group.leads:
+        fitted = _trained(night, model, seed, corpus, exam, features, place, recommender)
+    elif isinstance(recommender, Graph):
+        recommender.fit(corpus, features)
+    fitted = group.first(fitted)
+    assert fitted is not None, "the first process has it"
+    if group.leads:
+        remember(night, model, seed, place, corpus.split_id)
     return fitted, known
 
 
+def _recommender(
+    night: Night, model: Model, seed: int, place: Place, progress: Progress | None, group: Group
+) -> Recommender:
+    recommender = make_recommender(model, night.run, seed, place.folder, progress)
+    if isinstance(recommender, Graph):
+        recommender.start, recommender.group = place.start, group
+    return recommender
+
+
 def _trained(
-    night: Night, model: Model, seed: int, corpus: Corpus, exam: Exam, features: FeatureSet, place: Place
+    night: Night,
+    model: Model,
+    seed: int,
+    corpus: Corpus,
+    exam: Exam,
+    features: FeatureSet,
+    place: Place,
+    recommender: Recommender,
 ) -> Fitted:
     if place.cold:
         night.progress.say(f"train: {model.name}, seed {seed}: from scratch: {place.cold}")
     folder, began = place.folder, time.perf_counter()
-    recommender = make_recommender(model, night.run, seed, folder)
-    if isinstance(recommender, Graph):
-        recommender.start = place.start
     recommender.fit(corpus, features)
     seconds = round(time.perf_counter() - began, 3)
     recommender.save(folder)
-    valid = examine(recommender, exam, night.run.evaluation).means()
+    valid = examine(recommender.for_validation(), exam, night.run.evaluation).means()
     history = getattr(recommender, "history", ())
     fitted = Fitted(
         name=model.name,
@@ -232,8 +264,16 @@ def _place(night: Night, model: Model, seed: int, corpus: Corpus) -> Place:
         "training": training,
         "selection": night.run.evaluation.selection,
         "seed": seed,
+        **outside(model, night.run),
     }
     return find_place(night, model, seed, sha256(canonical(decides))[:16], corpus.split_id)
+
+
+def outside(model: Model, run: Run) -> dict[str, str]:
+    """What decides a fit and is in none of the night's tables: another protocol, a model that was trained elsewhere."""
+    found, protocol = RECOMMENDERS[model.recommender].outside(model, run), run.evaluation.protocol
+    judged: dict[str, str] = {} if protocol == "loregraph" else {"protocol": protocol}
+    return judged if found is None else {**judged, "outside": found}
 
 
 def texts_hash(night: Night, features: Features | None) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from graph_models.processes import processes
 from pipelines.night import Counts, last_night, today, work_folder
 from pipelines.progress import Progress
 from schemas.run import load_run
@@ -29,7 +30,7 @@ def run_night(
     from pipelines.steps import STEPS
 
     check_run(run)
-    progress, done = Progress(), dict[str, Counts]()
+    progress, done = Progress(processes().leads), dict[str, Counts]()
     for name in STEPS if step is None else (step,):
         done[name] = STEPS[name](run, ds)
         progress.say(f"{name:<12} {done[name]['seconds']:7.1f} s  {_short(done[name])}")

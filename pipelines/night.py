@@ -6,7 +6,7 @@ import datetime
 import functools
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
@@ -15,6 +15,7 @@ import polars as pl
 
 from features.corpus import Corpus, make_corpus
 from features.store import DeltaStore, TableStore
+from graph_models.processes import processes
 from pipelines.lineage import Trace, Written, file_hash, save_lineage
 from pipelines.progress import Progress
 from schemas.errors import ConfigError, StoreError
@@ -35,6 +36,7 @@ class Night:
     work: Path  # ledger, checkpoints, records, reports
     progress: Progress
     trace: Trace = field(default_factory=Trace)  # what the step that this was opened for has read and written
+    records_steps: bool = True  # of several processes, the first one does
 
     def corpus(self) -> Corpus:
         """The indexed tables of this night; needs `ingest` and `split`."""
@@ -42,11 +44,20 @@ class Night:
         self.trace.split_id = corpus.split_id
         return corpus
 
-    def read(self, table: str, ds: str | None = None, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """Tonight's partition of a table, or another night's, in the version that is live now; of a growing one all."""
+    def read(
+        self,
+        table: str,
+        ds: str | None = None,
+        columns: Sequence[str] | None = None,
+        where: pl.Expr | None = None,
+    ) -> pl.DataFrame:
+        """Tonight's partition of a table, or another night's, in the version that is live now; of a growing one all.
+
+        Of the rows only those for which `where` is true.
+        """
         night = (ds or self.ds) if TABLES[table].nightly else None
         version = self.store.version(table)
-        frame = self.store.read(table, ds=night, version=version, columns=columns)
+        frame = self.store.read(table, ds=night, version=version, columns=columns, where=where)
         self.trace.read(table, version, night)
         return frame
 
@@ -62,6 +73,16 @@ class Night:
         version = self.store.overwrite(table, conform(table, frame), self.ds)
         self.trace.wrote((table, self.ds), version, version != before, file_hash(self.run.file), models)
         return version
+
+    def publish_blocks(
+        self, table: str, blocks: Iterable[pl.DataFrame], models: Sequence[Written] = ()
+    ) -> tuple[int, int]:
+        """`publish` with rows that come block after block: readers see all or none; returns version and rows."""
+        before = self.store.version(table) if self.store.exists(table) else None
+        fitting = (conform(table, block) for block in blocks)
+        version, rows = self.store.overwrite_blocks(table, fitting, self.ds, self.folder)
+        self.trace.wrote((table, self.ds), version, version != before, file_hash(self.run.file), models)
+        return version, rows
 
     def append(self, table: str, frame: pl.DataFrame) -> int:
         """Add the rows whose key a growing table does not have; returns how many."""
@@ -87,7 +108,8 @@ class Night:
         return [json.loads(file.read_text(encoding="utf-8")) for file in files]
 
     def record(self, name: str, counts: Counts) -> None:
-        write_json(self.folder / "steps" / f"{name}.json", counts)
+        if self.records_steps:
+            write_json(self.folder / "steps" / f"{name}.json", counts)
 
 
 def open_night(run: Run, ds: str) -> Night:
@@ -101,7 +123,8 @@ def open_night(run: Run, ds: str) -> Night:
         (work / "nights" / ds).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{work}: cannot write there ({error.strerror}); choose another --lake or `work`") from None
-    return Night(run, ds, DeltaStore(run.lake), work, Progress())
+    leads = processes().leads
+    return Night(run, ds, DeltaStore(run.lake), work, Progress(leads), records_steps=leads)
 
 
 def work_folder(run: Run) -> Path:

@@ -12,18 +12,32 @@ LINE_EVERY_S = 5.0
 
 
 class Progress:
-    """Where steps say how far they are."""
+    """Where steps say how far they are; not shown, nobody hears it: of several processes one tells."""
+
+    def __init__(self, shown: bool = True) -> None:
+        self.shown = shown
 
     @contextmanager
     def track(self, label: str, total: int | None = None) -> Iterator[Advance]:
         """Show `label` while the block runs; the block calls the yielded function as it gets on."""
-        bar = _bar if sys.stderr.isatty() else _lines
+        bar = (_bar if sys.stderr.isatty() else _lines) if self.shown else _unheard
         with bar(label, total) as advance:
             yield advance
 
     def say(self, line: str) -> None:
         """One line on stderr."""
-        print(line, file=sys.stderr, flush=True)  # noqa: T201
+        if self.shown:
+            print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+@contextmanager
+def _unheard(label: str, total: int | None) -> Iterator[Advance]:
+    del label, total
+    yield _ignore
+
+
+def _ignore(count: int, note: str) -> None:
+    del count, note
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from recommenders.base import Progress, Recommender
+from recommenders.cold_items import check_cold_items
 from recommenders.ease import EASE
 from recommenders.gf_cf import GFCF
 from recommenders.graph import Graph
@@ -14,6 +15,7 @@ from recommenders.lore_filter import LoreFilter
 from recommenders.popularity import Popularity
 from recommenders.pure_svd import PureSVD
 from recommenders.text_match import TextMatch
+from recommenders.transfer import Transfer
 from schemas.errors import ConfigError, StoreError, unknown_name
 from schemas.run import Run
 from schemas.sections import Model
@@ -27,6 +29,7 @@ RECOMMENDERS: dict[str, type[Recommender]] = {
     "popularity": Popularity,
     "pure_svd": PureSVD,
     "text_match": TextMatch,
+    "transfer": Transfer,
 }
 
 
@@ -40,6 +43,7 @@ def check_model(model: Model, run: Run) -> None:
         raise ConfigError(
             f"{where}.control: {model.control} changes texts and edges; add [models.features] or remove it"
         )
+    check_cold_items(model, run, RECOMMENDERS[model.recommender].places_cold_items)
     RECOMMENDERS[model.recommender].check(model, run)
 
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -40,6 +40,8 @@ class Recommender(ABC):
     space: ClassVar[Mapping[str, Sequence[Any]]] = MappingProxyType({})  # option -> values that a search may try
     seeded: ClassVar[bool] = True  # whether two seeds give two models
     reads_text: ClassVar[bool] = False  # whether it needs features.item
+    compares: ClassVar[Literal["vectors", "kernel"] | None] = None  # what says how near two items are; None: nothing
+    places_cold_items: ClassVar[bool] = False  # whether it takes cold_items = "text"
 
     @classmethod
     def check(cls, model: Model, run: Run) -> None:
@@ -58,9 +60,19 @@ class Recommender(ABC):
         del run, seed, folder, progress  # for those that train
         return cls(**model.options)
 
+    @classmethod
+    def outside(cls, model: Model, run: Run) -> str | None:
+        """A hash of what a checked model reads that no table of the night has; None of most."""
+        del model, run
+        return None
+
     @abstractmethod
     def fit(self, corpus: Corpus, features: FeatureSet) -> None:
         """Learn from the train part (the valid part only to choose an epoch); `features` in index order."""
+
+    def for_validation(self) -> Recommender:
+        """Who is judged on validation: itself, unless what is served has learned from validation as well."""
+        return self
 
     @abstractmethod
     def recommend(self, users: NDArray[np.int64], k: int, seen: csr_matrix | None = None) -> Recommendations:
@@ -68,6 +80,13 @@ class Recommender(ABC):
 
         `users`: [B] row numbers. Every item of the catalogue is a candidate; fewer than k are padded with -1.
         """
+
+    def between(self, items: NDArray[np.int64]) -> Float32:
+        """How near every item of the catalogue is to some items [B]: [B, I], one's own to be ignored, 0 is nothing.
+
+        For recommenders that compare items; `neighbours` refuses the others.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def save(self, folder: Path) -> None:
@@ -85,11 +104,23 @@ class InnerProduct(Recommender):
     user: Float32
     item: Float32
     known: csr_matrix  # bool [U, I] every interaction of the corpus
+    compares: ClassVar[Literal["vectors", "kernel"] | None] = "vectors"
     about: Mapping[str, Any] = MappingProxyType({})  # what else recommender.json says of it
 
     def recommend(self, users: NDArray[np.int64], k: int, seen: csr_matrix | None = None) -> Recommendations:
         user, item = torch.from_numpy(self.user), torch.from_numpy(self.item)
         return rank_vectors(user, item, users, k, self.known if seen is None else seen)
+
+    @property
+    def learned(self) -> int:
+        """How many of the dimensions are the model's; those after them only order what it has no vectors for."""
+        return int(self.item.shape[1]) - 1
+
+    def between(self, items: NDArray[np.int64]) -> Float32:
+        item = self.item[:, : self.learned]
+        length = np.linalg.norm(item, axis=1, keepdims=True)
+        unit = item / np.where(length > 0, length, 1)  # zero where the model has no vector
+        return np.asarray(unit[items] @ unit.T, dtype=np.float32)
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -12,17 +13,21 @@ from numpy.typing import NDArray
 
 from evaluation.protocol import validation, vector_judge
 from features.corpus import Corpus
-from features.table import FeatureSet
+from features.table import FeatureSet, FeatureTable
 from graph_models.adaptors import check_adaptor
 from graph_models.checkpoint import Checkpoint
-from graph_models.curve import Epoch, Selection
+from graph_models.curve import Epoch, Fit, Selection
 from graph_models.dataset import GraphDataset, make_dataset
 from graph_models.device import find_device, seeded
 from graph_models.kept import Kept, node_table
 from graph_models.model import GraphModel, build_model, check_parts, gives_vectors, needs_text
+from graph_models.parallel import SINGLE, Group
+from graph_models.tensorboard import EpochLog
 from graph_models.trainer import fit
 from graph_models.warm_start import warm_start
-from recommenders.base import InnerProduct, Progress
+from recommenders.base import Float32, Progress, Recommender
+from recommenders.cold_items import place_cold_items
+from recommenders.intention import Steered, intention_of
 from schemas.errors import ConfigError
 from schemas.records import canonical, sha256
 from schemas.run import Run
@@ -38,7 +43,7 @@ class Start:
     folder: Path
 
 
-class Graph(InnerProduct):
+class Graph(Steered):
     """A backbone with its objectives, trained until validation stops improving.
 
     A user with neither train interactions nor, where the model reads text, a text vector gets popular items.
@@ -49,8 +54,13 @@ class Graph(InnerProduct):
 
     name: ClassVar[str] = "graph"
     source: ClassVar[str] = "see its backbone and objectives"
+    places_cold_items: ClassVar[bool] = True
+    group: Group = SINGLE  # the processes that train it together
     start: Start | None = None
     kept: Kept | None = None
+    chosen: Graph | None = None  # where it is refitted, the model that was chosen on validation
+    cold_text: FeatureTable | None = None  # what places items without train interactions
+    encoder: str | None = None  # label of the run's encoder, where the model reads its texts
 
     def __init__(
         self,
@@ -79,38 +89,104 @@ class Graph(InnerProduct):
         check_parts(model.backbone, model.objectives, where)
         if needs_text(model.backbone, model.objectives) and (model.features is None or model.features.item is None):
             raise ConfigError(f"{where}.features.item: missing; its backbone or objectives read text")
+        if model.cold_items == "text" and gives_vectors(model.backbone, model.objectives):
+            raise ConfigError(f"{where}.cold_items: its backbone or objectives reach new items already; remove it")
         if model.features is not None and model.features.adaptor is not None:
             check_adaptor(model.features.adaptor, f"{where}.features.adaptor")
 
     @classmethod
     def make(cls, model: Model, run: Run, seed: int, folder: Path | None, progress: Progress | None) -> Self:
-        return cls(model, run.training_of(model), run.evaluation, seed, run.device, folder, progress)
+        made = cls(model, run.training_of(model), run.evaluation, seed, run.device, folder, progress)
+        made.encoder = run.encoder.label if model.features and model.features.item else None
+        return made
 
     def fit(self, corpus: Corpus, features: FeatureSet) -> None:
-        backbone = self._backbone()
-        text = needs_text(backbone, self.model.objectives)
-        adaptor = self.model.features.adaptor if self.model.features else None
-        graph = make_dataset(corpus.train, features if text else replace(features, item=None, user=None), adaptor)
-        graph = graph.to(self.device)
-        judge = vector_judge(validation(corpus), sorted({*self.evaluation.ks, _k_of(self.evaluation.selection)}))
-        with seeded(self.seed):
-            model = build_model(graph, backbone, self.model.objectives)
-        nodes = node_table(corpus, graph)
+        self.cold_text = features.item if self.model.cold_items == "text" else None
+        text = needs_text(self._backbone(), self.model.objectives)
+        features = features if text else replace(features, item=None, user=None)
+        graph = self._graph(corpus, features)
+        model, nodes = self._build(graph), node_table(corpus, graph)
         started = self._started(model, graph, nodes)
-        selection, checkpoint = Selection(judge, self.evaluation.selection), self._checkpoint(corpus, graph)
-        warm = self.start is not None
-        found = fit(graph, model, self.training, self.seed, selection, checkpoint, self.progress, warm)
+        selection, checkpoint = self._selection(corpus), self._checkpoint(corpus, graph, "checkpoint")
+        told, warm = self._told("fit"), self.start is not None
+        found = fit(graph, model, self.training, self.seed, selection, checkpoint, told, warm, self.group)
         self.history, self.best_epoch, self.valid = found.history, found.best_epoch, found.valid
         self.about = {"model": self.model.model_dump(mode="json"), "seed": self.seed, "valid": self.valid}
-        self.report = model.reports() | started
+        self.about |= {"text": self._text(features, graph)} if text else {}
+        self.report = model.reports() | started | self.group.figures()
         self.kept = Kept(found.parameters, nodes) if found.parameters else None
-        from_text = gives_vectors(backbone, self.model.objectives)
-        self._serve(corpus, found.user.numpy(), found.item.numpy(), _has_vector(corpus, graph, from_text))
+        self._take(corpus, graph, model, found)
+        if self.training.refit:
+            self.chosen = copy(self)
+            self._refit(corpus, features)
+
+    def for_validation(self) -> Recommender:
+        """Give the model that was chosen; what is served after a refit has learned from validation too."""
+        return self if self.chosen is None else self.chosen
+
+    def _refit(self, corpus: Corpus, features: FeatureSet) -> None:
+        """Train from scratch on train and valid for as many epochs as were best, and serve that."""
+        joined = corpus.joined
+        graph = self._graph(joined, features)
+        model = self._build(graph)
+        settings = self.training.model_copy(update={"max_epochs": self.best_epoch})
+        checkpoint = self._checkpoint(joined, graph, "refit")
+        found = fit(graph, model, settings, self.seed, None, checkpoint, self._told("refit"), False, self.group)
+        self._take(joined, graph, model, found)
+
+    def _graph(self, corpus: Corpus, features: FeatureSet) -> GraphDataset:
+        adaptor = self.model.features.adaptor if self.model.features else None
+        return make_dataset(corpus.train, features, adaptor).to(self.device)
+
+    def _build(self, graph: GraphDataset) -> GraphModel:
+        with seeded(self.seed):
+            return build_model(graph, self._backbone(), self.model.objectives)
+
+    def _selection(self, corpus: Corpus) -> Selection:
+        ks = sorted({*self.evaluation.ks, _k_of(self.evaluation.selection)})
+        judge = vector_judge(validation(corpus, self.evaluation.protocol), ks)
+        return Selection(judge, self.evaluation.selection)
+
+    def _take(self, corpus: Corpus, graph: GraphDataset, model: GraphModel, found: Fit) -> None:
+        """Serve the vectors of a fit."""
+        own = has_vector(corpus, graph, gives_vectors(self._backbone(), self.model.objectives))
+        if found.parameters and (self.model.features is None or self.model.features.pca is None):
+            model.load_state_dict(found.parameters)
+            self.intention = intention_of(model, graph, own)
+        self._serve(corpus, found.user.numpy(), self._placed(found.item.numpy(), corpus), own)
+
+    def _told(self, phase: str) -> Progress | None:
+        """Who hears of each epoch: whoever was given, and TensorBoard where the run file asks for it."""
+        if not self.training.tensorboard or self.folder is None:
+            return self.progress
+        log, other = EpochLog(self.folder / "tensorboard" / phase), self.progress
+
+        def tell(epoch: Epoch) -> None:
+            log(epoch)
+            if other:
+                other(epoch)
+
+        return tell
 
     def save(self, folder: Path) -> None:
         super().save(folder)
         if self.kept is not None:
             self.kept.save(folder)
+
+    def _placed(self, item: Float32, corpus: Corpus) -> Float32:
+        """Item vectors [I, d], where asked for with items without train interactions put where their text says."""
+        if self.cold_text is None:
+            return item
+        placed = place_cold_items(item, self.cold_text, corpus.train.item_degree, self.model.cold_spread)
+        self.report = {**self.report, "cold_items": placed[1]}
+        return placed[0]
+
+    def _text(self, features: FeatureSet, graph: GraphDataset) -> dict[str, Any]:
+        """Which texts it was trained with: what another catalogue's must be like for this model to read them."""
+        sources: dict[str, Any] = {
+            table.kind: table.source for table in (features.item, features.user) if table is not None
+        }
+        return {"encoder": self.encoder, **sources, "widths": list(graph.widths_item)}
 
     def _started(self, model: GraphModel, graph: GraphDataset, nodes: pl.DataFrame) -> dict[str, Any]:
         """Start a fresh model where an earlier one ended, if there is one, and say how."""
@@ -126,19 +202,21 @@ class Graph(InnerProduct):
             raise ConfigError(f"models.{self.model.name}.backbone: missing; graph needs one")
         return self.model.backbone
 
-    def _checkpoint(self, corpus: Corpus, graph: GraphDataset) -> Checkpoint | None:
+    def _checkpoint(self, corpus: Corpus, graph: GraphDataset, name: str) -> Checkpoint | None:
         """Resume only what is the same in everything that decides the curve; the model's name does not."""
         if self.folder is None:
             return None
         parts = self.model.model_dump(mode="json", include={"backbone", "objectives"})
-        training = self.training.model_dump(exclude={"warm_start"})
+        training = self.training.model_dump(exclude={"warm_start", "refit", "tensorboard"})
         start = {"start": self.start.config_hash} if self.start else {}
+        start |= {"protocol": self.evaluation.protocol} if self.evaluation.protocol != "loregraph" else {}
         settings = {"training": training, "selection": self.evaluation.selection, "seed": self.seed, **start}
         data = {"graph": graph.fingerprint(), "split_id": corpus.split_id, "ks": list(self.evaluation.ks)}
-        return Checkpoint(self.folder / "checkpoint.safetensors", sha256(canonical({**parts, **settings, **data})))
+        return Checkpoint(self.folder / f"{name}.safetensors", sha256(canonical({**parts, **settings, **data})))
 
 
-def _has_vector(corpus: Corpus, graph: GraphDataset, from_text: bool) -> NDArray[np.bool_]:
+def has_vector(corpus: Corpus, graph: GraphDataset, from_text: bool) -> NDArray[np.bool_]:
+    """Who is served a vector of his own [U]: whom train or an edge knows, or, of a model of text, who has text."""
     linked = corpus.train.user_degree > 0
     for edges in graph.edges.values():
         linked[edges.user[edges.label > 0]] = True

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -45,6 +45,12 @@ class Kernel:
             scores += self.users[0][users] @ self.users[1]
         return scores
 
+    def rows(self, items: NDArray[np.int64]) -> Float32:
+        """What some items [B] say of every other one: [B, I]."""
+        own = (np.ones(len(items), dtype=np.float32), items, np.arange(len(items) + 1))
+        history = csr_matrix(own, shape=(len(items), self.matrix.shape[0]))
+        return replace(self, users=None).scores(history, items)
+
     @property
     def largest(self) -> float:
         """The largest absolute weight of the item-item matrix."""
@@ -68,6 +74,7 @@ class ItemKernel(Recommender):
     """
 
     seeded: ClassVar[bool] = False
+    compares: ClassVar[Literal["vectors", "kernel"] | None] = "kernel"
     state: _State
     about: Mapping[str, Any] = MappingProxyType({})
 
@@ -81,6 +88,9 @@ class ItemKernel(Recommender):
         seen = state.known if seen is None else seen
         size = max(1, SCORES_AT_ONCE // state.history.shape[1])
         return join([self._some(users[rows], k, seen) for rows in chunks(len(users), size)], k)
+
+    def between(self, items: NDArray[np.int64]) -> Float32:
+        return self.state.kernel.rows(items)
 
     def _some(self, users: NDArray[np.int64], k: int, seen: csr_matrix) -> Recommendations:
         state = self.state

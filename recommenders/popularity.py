@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -17,6 +17,7 @@ class Popularity(InnerProduct):
     name: ClassVar[str] = "popularity"
     source: ClassVar[str] = "count of train interactions"
     seeded: ClassVar[bool] = False
+    compares: ClassVar[Literal["vectors", "kernel"] | None] = None
 
     def __init__(self) -> None:
         pass

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 from features.corpus import Corpus
 from features.table import FeatureSet
-from graph_models.backbones.lightgcn import spectral
+from graph_models.backbones.ids import spectral
 from graph_models.dataset import make_dataset
 from graph_models.options import Size
-from recommenders.base import InnerProduct
+from recommenders.base import InnerProduct, Progress
+from recommenders.cold_items import place_cold_items
+from schemas.run import Run
+from schemas.sections import Model
 
 
 class PureSVD(InnerProduct):
@@ -24,13 +28,24 @@ class PureSVD(InnerProduct):
     source: ClassVar[str] = "Cremonesi et al., RecSys 2010; normalised as in LightGCN"
     space: ClassVar[Mapping[str, Sequence[Any]]] = {"dim": (32, 64, 128, 256)}
     seeded: ClassVar[bool] = False
+    places_cold_items: ClassVar[bool] = True
+    cold_spread: float | None = None  # how items without train interactions are placed by text; None: they are not
 
     def __init__(self, *, dim: Size = 64) -> None:
         self.dim = dim
+        self.report: dict[str, Any] = {}
+
+    @classmethod
+    def make(cls, model: Model, run: Run, seed: int, folder: Path | None, progress: Progress | None) -> Self:
+        made = super().make(model, run, seed, folder, progress)
+        made.cold_spread = model.cold_spread if model.cold_items == "text" else None
+        return made
 
     def fit(self, corpus: Corpus, features: FeatureSet) -> None:
-        del features
         rank = max(1, min(self.dim, min(corpus.num_users, corpus.num_items) // 4))
         both = spectral(make_dataset(corpus.train), rank).numpy()
         user, item = both[: corpus.num_users], both[corpus.num_users :]
+        if self.cold_spread is not None and features.item is not None:
+            placed = place_cold_items(item, features.item, corpus.train.item_degree, self.cold_spread)
+            item, self.report = placed[0], {"cold_items": placed[1]}
         self._serve(corpus, user, item, has_vector=corpus.train.user_degree > 0)

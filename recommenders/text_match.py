@@ -37,6 +37,10 @@ class TextMatch(InnerProduct):
         if model.features is None or model.features.item is None:
             raise ConfigError(f"{run.file}: models.{model.name}: text_match reads text; add [models.features]")
 
+    @property
+    def learned(self) -> int:
+        return super().learned - 1  # nor the one that puts items without text last
+
     def fit(self, corpus: Corpus, features: FeatureSet) -> None:
         item = features.item
         if item is None:

@@ -104,6 +104,8 @@ def _model(system: System, text: str | None, features: Features | None, control:
         backbone=system.backbone,
         objectives=system.objectives,
         training=system.training,
+        cold_items=system.cold_items,
+        cold_spread=system.cold_spread,
         features=features,
         control="none" if control == "title" else control,
         control_of=whole if changed else None,
@@ -125,7 +127,8 @@ def _reads_text(system: System) -> bool:
     recommender, backbone = RECOMMENDERS.get(system.recommender), system.backbone
     parts = [OBJECTIVES[each.name] for each in system.objectives if each.name in OBJECTIVES]
     of_backbone = backbone is not None and backbone.name in BACKBONES and BACKBONES[backbone.name].needs_text
-    return (recommender is not None and recommender.reads_text) or of_backbone or any(p.needs_text for p in parts)
+    whole = system.cold_items == "text" or (recommender is not None and recommender.reads_text)
+    return whole or of_backbone or any(p.needs_text for p in parts)
 
 
 def _edges(system: System) -> tuple[str, ...]:

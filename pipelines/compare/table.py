@@ -22,7 +22,9 @@ def markdown(found: Row) -> str:
     head += ["$ per 1,000 users", "$ per point", "s", "MiB"]
     lines = [_line(head), _line(["---"] * len(head))]
     lines += [_line(_cells(cell, parts, roles)) for cell in found["cells"]]
-    return "\n".join([f"# {found['run']}, {found['ds']}", "", *lines, "", *_notes(found), ""])
+    label = (found.get("protocol") or {}).get("label")
+    judged = [f"**{label[0].upper()}{label[1:]}.**", ""] if label else []
+    return "\n".join([f"# {found['run']}, {found['ds']}", "", *judged, *lines, "", *_notes(found), ""])
 
 
 def _cells(cell: Row, parts: Sequence[str], roles: Sequence[str]) -> list[str]:

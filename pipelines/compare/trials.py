@@ -24,7 +24,7 @@ from pipelines.compare.cells import Cell, settings_of
 from pipelines.compare.finals import ALL, Final, K, read_scores, write_scores
 from pipelines.compare.memory import measured
 from pipelines.compare.space import Settings, applied
-from pipelines.fitted import edges_hash, feature_tables, texts_hash
+from pipelines.fitted import edges_hash, feature_tables, outside, texts_hash
 from pipelines.night import Night, write_json
 from recommenders import make_recommender
 from recommenders.base import Recommender
@@ -52,7 +52,7 @@ class Bench:
     @cached_property
     def exam(self) -> Exam:
         """The whole of validation."""
-        return validation(self.corpus)
+        return validation(self.corpus, self.night.run.evaluation.protocol)
 
     @cached_property
     def sample(self) -> Exam:
@@ -68,7 +68,7 @@ class Bench:
     @cached_property
     def test(self) -> Exam:
         """Asked for after a search alone."""
-        return testing(self.corpus)
+        return testing(self.corpus, self.night.run.evaluation.protocol)
 
     @cached_property
     def evaluation(self) -> Evaluation:
@@ -85,7 +85,7 @@ class Bench:
             return _read(file)
         about = {"cell": cell.name, "settings": dict(settings), "seed": seed}
         try:
-            fitted, found = self._fit(model, seed, state)
+            fitted, found = self._fit(_not_refitted(model), seed, state)
         except ConfigError as error:  # such as a loss that is not finite: settings that cannot be had
             found = {"value": None, "failed": str(error), "seconds": 0.0, "mib": 0.0, "epochs": 0}
         else:
@@ -130,7 +130,7 @@ class Bench:
     def _selected(self, recommender: Recommender, exam: Exam) -> float:
         metric = self.night.run.evaluation.selection
         k = int(metric.split("@")[1])
-        found = score(rank(recommender, exam.users, k, exam.seen), exam.truth, (k,))
+        found = score(rank(recommender.for_validation(), exam.users, k, exam.seen), exam.truth, (k,))
         return found.mean()[metric]
 
     def _texts(self, model: Model, seed: int) -> FeatureSet:
@@ -157,6 +157,7 @@ class Bench:
             "training": training,
             "selection": self.night.run.evaluation.selection,
             "seed": seed,
+            **outside(model, self.night.run),
         }
         return sha256(canonical(decides))
 
@@ -179,6 +180,13 @@ class Bench:
 
     def _checkpoint(self, state: str) -> Path:
         return self.folder / "checkpoints" / state[:24]
+
+
+def _not_refitted(model: Model) -> Model:
+    """A trial is judged on validation alone, so only the final fit learns from validation too."""
+    if model.backbone is None:
+        return model
+    return model.model_copy(update={"training": {**model.training, "refit": False}})
 
 
 def _among(exam: Exam, users: NDArray[np.int64]) -> Exam:

@@ -139,5 +139,6 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "duration": duration,
     "expectation": expectation,
     "link": link,
+    "capitalised": lambda text: text[:1].upper() + text[1:],
     "metric_name": sections.metric_name,
 }

@@ -9,6 +9,7 @@ from pipelines.report.charts import finite
 
 Row = Mapping[str, Any]
 METRICS = {"recall": "Recall", "ndcg": "NDCG", "hr": "HR", "mrr": "MRR", "coverage": "Coverage"}
+METRICS |= {"ndcg_retrieved_ideal": "NDCG, retrieved ideal"}
 MOST_EXAMPLES = 12  # of answers, for each measure
 SLICES = ("cold", "warm", "tail", "head", "few", "many")  # the order shown, by first word
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,16 @@ from evaluation.judge import Verdict, examine
 from evaluation.metrics import Scores
 from evaluation.protocol import testing, validation
 from features.corpus import Corpus
+from graph_models.curve import Epoch
+from graph_models.parallel import joined
 from pipelines.fitted import Fitted, fit, lineage_of, read_fitted
+from pipelines.indexing import build_index
 from pipelines.lineage import Written
 from pipelines.night import Counts, Night, step
+from pipelines.progress import Advance
+from pipelines.serving import list_blocks, neighbour_blocks
 from recommenders import load_recommender
+from recommenders.base import InnerProduct, Recommender
 from schemas.errors import ConfigError, unknown_name
 from schemas.run import Run
 from schemas.sections import Model
@@ -29,14 +36,18 @@ SHOWN = ("name", "seed", "valid", "test")  # of a model in the summary that `--j
 
 @step
 def train(night: Night, model: str | None = None, seed: int | None = None) -> Counts:
-    """Fit every model for every seed, or one. What was fitted from the same data and settings is not fitted again."""
+    """Fit every model for every seed, or one. What was fitted from the same data and settings is not fitted again.
+
+    Under torchrun its processes fit the graph models together; the first one alone fits the others, judges and writes.
+    """
     corpus = night.corpus()
-    exam, chosen = validation(corpus), list(_chosen(night.run, model, seed))
+    exam, chosen = validation(corpus, night.run.evaluation.protocol), list(_chosen(night.run, model, seed))
     results, reused = list[Fitted](), 0
-    with night.progress.track("train", len(chosen)) as advance:
+    with joined(night.run.device) as group, night.progress.track("train", len(chosen)) as advance:
         for each, number in chosen:
             advance(0, f"{each.name}, seed {number}")
-            fitted, known = fit(night, each, number, corpus, exam)
+            told = partial(_tell, advance, f"{each.name}, seed {number}", night.run)
+            fitted, known = fit(night, each, number, corpus, exam, told, group)
             results, reused = [*results, fitted], reused + known
             advance(1, f"{each.name}, seed {number}: {fitted.valid[night.run.evaluation.selection]:.4f} on validation")
     return {"models": _shown(results), "fitted": len(results) - reused, "reused": reused}
@@ -48,7 +59,7 @@ def evaluate(night: Night) -> Counts:
     run, corpus = night.run, night.corpus()
     if not run.models:
         return {"models": [], "results": [], "intervals": [], "selected": None}
-    exam = testing(corpus)
+    exam = testing(corpus, run.evaluation.protocol)
     results, verdicts = list[dict[str, Any]](), dict[str, list[Scores]]()
     user_metrics, origins = list[pl.DataFrame](), list[Written]()
     pairs = list(_chosen(run))
@@ -77,26 +88,37 @@ def evaluate(night: Night) -> Counts:
 
 @step
 def recommend(night: Night) -> Counts:
-    """Publish the first k items that every user does not have yet, by the model that validation chose."""
+    """Publish the first k items that every user does not have yet, by the model that validation chose, block by block.
+
+    Where the run file asks for them, also the neighbours of every item, and an index beside the model.
+    """
     run, corpus = night.run, night.corpus()
     if not run.models:
         return {"model": None, "rows": 0}
-    fitted = [read_fitted(night, model, seed, corpus) for model, seed in _chosen(run)]
-    name = run.recommend.model or select(run, [asdict(each) for each in fitted])
-    best = max((each for each in fitted if each.name == name), key=lambda each: each.valid[run.evaluation.selection])
-    found = load_recommender(night.work / best.folder).recommend(np.arange(corpus.num_users), run.recommend.k)
-    rows, ranks = np.nonzero(found.item >= 0)
-    frame = pl.DataFrame(
-        {
-            "model": pl.Series([name] * len(rows), dtype=pl.String),
-            "user_id": corpus.ids("user").gather(rows),
-            "rank": ranks + 1,
-            "item_id": corpus.ids("item").gather(found.item[rows, ranks]),
-            "score": found.score[rows, ranks],
-        }
-    )
-    version = night.publish("recommendations", frame, [lineage_of(best)])
-    return {"model": name, "seed": best.seed, "users": corpus.num_users, "rows": frame.height, "version": version}
+    best = best_fitted(night, corpus, run.recommend.model)
+    recommender, count = load_recommender(night.work / best.folder), corpus.num_users
+    with night.progress.track("recommend", count) as advance:
+        blocks = list_blocks(recommender, corpus, best.name, run.recommend.k, advance)
+        version, rows = night.publish_blocks("recommendations", blocks, [lineage_of(best)])
+    counts: Counts = {"model": best.name, "seed": best.seed, "users": count, "rows": rows, "version": version}
+    if run.recommend.neighbours:
+        counts["neighbours"] = _neighbours(night, best, recommender, corpus)
+    if run.recommend.index != "none" and isinstance(recommender, InnerProduct):
+        counts["index"] = build_index(night, best, recommender, corpus)
+        counts["index_recall"] = counts["index"]["recall"]
+    return counts
+
+
+def best_fitted(night: Night, corpus: Corpus, name: str | None = None) -> Fitted:
+    """The seed that is best on validation of a model of the run, by default of the best model that is no control.
+
+    Raises ConfigError for a model that the run does not have, StoreError for one that is not fitted.
+    """
+    run = night.run
+    if name is None:
+        name = select(run, [asdict(read_fitted(night, model, seed, corpus)) for model, seed in _chosen(run)])
+    fitted = [read_fitted(night, model, seed, corpus) for model, seed in _chosen(run, name)]
+    return max(fitted, key=lambda each: each.valid[run.evaluation.selection])
 
 
 def select(run: Run, results: list[dict[str, Any]]) -> str:
@@ -110,6 +132,13 @@ def select(run: Run, results: list[dict[str, Any]]) -> str:
     return max(means, key=lambda name: float(np.mean(means[name])))
 
 
+def _neighbours(night: Night, best: Fitted, recommender: Recommender, corpus: Corpus) -> Counts:
+    with night.progress.track("neighbours", corpus.num_items) as advance:
+        blocks = neighbour_blocks(recommender, corpus, best.name, night.run.recommend.neighbours, advance)
+        version, rows = night.publish_blocks("neighbours", blocks, [lineage_of(best)])
+    return {"items": corpus.num_items, "rows": rows, "version": version}
+
+
 def _chosen(run: Run, model: str | None = None, seed: int | None = None) -> Iterator[tuple[Model, int]]:
     names = [each.name for each in run.models]
     if model is not None and model not in names:
@@ -117,6 +146,13 @@ def _chosen(run: Run, model: str | None = None, seed: int | None = None) -> Iter
     for each in run.models:
         if model in (None, each.name):
             yield from ((each, number) for number in run.seeds if seed in (None, number))
+
+
+def _tell(advance: Advance, name: str, run: Run, epoch: Epoch) -> None:
+    """How far a training is, while it runs."""
+    metric = run.evaluation.selection
+    valid = f", {metric} {epoch.valid[metric]:.4f} on validation" if epoch.valid else ""
+    advance(0, f"{name}: epoch {epoch.epoch}{valid}, {epoch.seconds:.1f} s an epoch")
 
 
 def _shown(fitted: list[Fitted]) -> list[dict[str, Any]]:

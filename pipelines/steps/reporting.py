@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from evaluation.protocol import PROTOCOLS
 from features.corpus import attributes
 from features.recipes import RECIPES
 from pipelines.night import Counts, Night, step, write_json
@@ -75,13 +76,16 @@ def build(night: Night) -> dict[str, Any]:
         "protocol": {
             "users": evaluated.get("users"),
             "users_without_train": evaluated.get("users_without_train"),
-            "masks": "validation masks train; test masks train and validation; the whole catalogue is ranked",
+            "name": run.evaluation.protocol,
+            "label": PROTOCOLS[run.evaluation.protocol].label,
+            "masks": PROTOCOLS[run.evaluation.protocol].says,
         },
         "models": [_renamed(result) for result in results],
         "summary": summaries(results),
         "intervals": [{**row, "relative": row["lift"]} for row in evaluated.get("intervals", [])],
         "profiles": _sample_profiles(night),
         "recommendations": _sample_recommendations(night),
+        "serving": _latest(night, "recommend"),
         "seconds": {name: counts["seconds"] for name in _steps() if (counts := _latest(night, name))},
         "asked": generated.get("asked", 0),
         "cached": generated.get("cached", 0),
@@ -211,11 +215,12 @@ def _sample_profiles(night: Night) -> list[dict[str, Any]]:
 def _sample_recommendations(night: Night) -> list[dict[str, Any]]:
     if not night.store.exists("recommendations", night.ds):
         return []
-    found, titles = night.read("recommendations"), _titles(night)
+    users = night.read("users")["id"].sort()
+    sample = users.gather_every(max(1, len(users) // SAMPLES)).head(SAMPLES).to_list()
+    found, titles = night.read("recommendations", where=pl.col("user_id").is_in(sample)), _titles(night)
     splits = night.read("splits").filter(pl.col("part") == "train").sort("order")
-    users = found["user_id"].unique().sort()
     shown = []
-    for user in users.gather_every(max(1, len(users) // SAMPLES)).head(SAMPLES).to_list():
+    for user in [user for user in sample if user in found["user_id"]]:
         history = splits.filter(pl.col("user_id") == user)["item_id"].to_list()[: -SHOWN_TITLES - 1 : -1]
         best = found.filter(pl.col("user_id") == user).sort("rank").head(10)
         items = [{**row, "title": titles.get(row["item_id"])} for row in best.select("item_id", "score").to_dicts()]

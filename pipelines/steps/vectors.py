@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 import polars as pl
@@ -10,10 +12,11 @@ from numpy.typing import NDArray
 
 from features.gates import check_table
 from features.recipes import can_write
-from language_models.encoders import make_encoder
+from language_models.encoders.shards import ShardEncoder, shard_encoder
 from language_models.protocols import Encoded
+from language_models.stopping import stop_requests
 from pipelines.night import Counts, Night, step
-from schemas.errors import ConfigError, unknown_name
+from schemas.errors import ConfigError, StopError, unknown_name
 from schemas.expectations import embedding_suite
 from schemas.records import KINDS, Kind, sha256
 from schemas.run import Run
@@ -48,24 +51,50 @@ def text_sources(run: Run) -> list[TextSource]:
 
 @step
 def encode(night: Night) -> Counts:
-    """Encode the texts whose hash has no vector yet, a chunk at a time; a killed run goes on where it was."""
+    """Encode the texts whose hash has no vector yet, a chunk at a time; a killed run goes on where it was.
+
+    Raises StopError after SIGTERM or Ctrl-C: what is finished is written, and nothing else is lost than time.
+    """
     texts = pl.concat([read_texts(night, source) for source in text_sources(night.run)] or [_no_texts()])
     distinct = texts.unique("text_hash", maintain_order=True)
     name, done = night.run.encoder.label, Encoded()
     todo = distinct.join(known_vectors(night, name), on="text_hash", how="anti", maintain_order="left")
     if todo.height:
-        encoder = make_encoder(night.run.encoder)
-        with night.progress.track(f"encode with {name}", todo.height) as advance:
-            for chunk in todo.sort(pl.col("text").str.len_chars(), descending=True).iter_slices(CHUNK):
-                vectors = encoder.encode(chunk["text"].to_list())
-                night.append("vectors", _vector_rows(name, chunk["text_hash"], vectors))
-                advance(chunk.height, "")
-        done = encoder.done
-        _say_truncated(night, done, encoder.limit)
+        with stop_requests() as stop, shard_encoder(night.run.encoder, stop) as encoder:
+            _write_vectors(night, todo, encoder)
+            done = encoder.done
+            _say_truncated(night, done, encoder.limit)
+            if done.texts < todo.height:
+                raise StopError(
+                    f"encode: stopped by a signal; {done.texts:,} of {todo.height:,} new texts are encoded and kept; "
+                    "the same command goes on from there"
+                )
     counts = {"texts": texts.height, "distinct": distinct.height, "encoded": todo.height, "encoder": name}
     rate = round(_truncation_rate(done), 6)
     spent = {"truncated": done.truncated, "truncation_rate": rate, "tokens": done.tokens, "cost_usd": done.cost_usd}
     return {**counts, **spent}
+
+
+def _write_vectors(night: Night, todo: pl.DataFrame, encoder: ShardEncoder) -> None:
+    """Append what is encoded chunk by chunk, as the encoder finishes them."""
+    name = night.run.encoder.label
+    chunks = spread(list(todo.sort(pl.col("text").str.len_chars(), descending=True).iter_slices(CHUNK)))
+    began, written = time.monotonic(), 0
+    with night.progress.track(f"encode with {name}", todo.height) as advance:
+        for number, vectors in encoder.encode([chunk["text"].to_list() for chunk in chunks]):
+            night.append("vectors", _vector_rows(name, chunks[number]["text_hash"], vectors))
+            written += len(vectors)
+            advance(len(vectors), f"{written / (time.monotonic() - began):,.0f} texts a second")
+
+
+def spread(chunks: list[pl.DataFrame]) -> list[pl.DataFrame]:
+    """Chunks from long to short texts as the longest, the shortest, the second longest, and so on.
+
+    Memory that is too small shows at once, and the time that is left is not overestimated until the short ones come.
+    """
+    half = (len(chunks) + 1) // 2
+    pairs = zip_longest(chunks[:half], reversed(chunks[half:]))
+    return [chunk for pair in pairs for chunk in pair if chunk is not None]
 
 
 @step

@@ -259,7 +259,8 @@ def test_a_killed_warm_night_goes_on_with_the_same_curve(nights, monkeypatch) ->
     before(run, NEXT)
     heard: list[int] = []
 
-    def killed(model, run, seed, folder):
+    def killed(model, run, seed, folder, progress):
+        del progress
         return make_recommender(model, run, seed, folder, stop)
 
     def stop(epoch: Epoch) -> None:

@@ -3,7 +3,11 @@ import pytest
 import torch
 
 from features.table import FeatureSet
+from graph_models.dataset import make_dataset
+from graph_models.device import seeded
 from graph_models.kept import Kept
+from graph_models.model import build_model
+from graph_models.trainer import fit
 from recommenders import Graph, load_recommender, make_recommender
 from recommenders.graph import Start
 from schemas.run import Run
@@ -126,3 +130,51 @@ def test_parameters_that_read_text_of_other_axes_are_not_taken_over(tmp_path, ch
     report = warm(tmp_path / "two", tmp_path / "one", model, text=community_text()).report["warm_start"]
     assert report["parameters_fresh"] == ["objectives.rlmrec_con: its text has new coordinates tonight"]
     assert report["nodes_kept"] == 2 * USERS + 20
+
+
+REFIT = MODEL.model_copy(update={"training": {"refit": True}})
+
+
+def test_a_refit_learns_from_valid_too_and_is_judged_on_validation_as_it_was_chosen():
+    corpus, plain, again = two_communities(), fitted(), fitted(model=REFIT)
+    assert (again.best_epoch, again.valid) == (plain.best_epoch, plain.valid)
+    assert np.array_equal(again.for_validation().user, plain.user)
+    short = TRAINING.model_copy(update={"max_epochs": plain.best_epoch, "patience": 100})
+    both = make_dataset(corpus.joined.train)
+    with seeded(1):
+        model = build_model(both, MODEL.backbone)
+    expected = fit(both, model, short, 1, None)
+    assert np.array_equal(again.user[:-1, :-1], expected.user.numpy()[:-1])  # the last user has nothing
+    assert len(corpus.joined.train) == len(corpus.train) + len(corpus.valid)
+    assert len(corpus.joined.valid) == 0
+    assert not np.allclose(plain.user, again.user, atol=1e-3)
+
+
+def test_a_refit_goes_on_where_it_was_stopped(tmp_path):
+    whole = fitted(model=REFIT)
+    epochs = []
+
+    def stop(epoch):
+        epochs.append(epoch)
+        if len(epochs) == 6 + max(whole.best_epoch - 1, 1):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fitted(tmp_path, REFIT, progress=stop)
+    again = fitted(tmp_path, REFIT)
+    assert np.array_equal(again.user, whole.user)
+    assert np.array_equal(again.for_validation().user, whole.for_validation().user)
+
+
+def test_what_tensorboard_reads_is_the_curve(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    model = MODEL.model_copy(update={"training": {"tensorboard": True, "refit": True}})
+    made = fitted(tmp_path, model)
+    log = EventAccumulator(str(tmp_path / "tensorboard" / "fit")).Reload()
+    told = {event.step: event.value for event in log.Scalars("valid/recall@20")}
+    assert told == pytest.approx({each.epoch: each.valid["recall@20"] for each in made.history if each.valid})
+    assert len(log.Scalars("loss/infonce")) == len(made.history)
+    refit = EventAccumulator(str(tmp_path / "tensorboard" / "refit")).Reload()
+    assert len(refit.Scalars("loss/infonce")) == made.best_epoch
+    assert "valid/recall@20" not in refit.Tags()["scalars"]
