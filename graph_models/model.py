@@ -20,6 +20,8 @@ from graph_models.softmax import softmax_loss
 from schemas import sections
 from schemas.errors import ConfigError, unknown_name
 
+FEW = 8  # a batch that reads less than one node in so many takes only their rows of the last layer
+
 
 class GraphModel(nn.Module):
     """One backbone and any number of weighted objectives by name."""
@@ -34,9 +36,14 @@ class GraphModel(nn.Module):
     def losses(self, graph: GraphDataset, batch: Batch, settings: sections.Training) -> dict[str, Tensor]:
         """Give the parts of the loss, weighted, by name: ranking loss, backbone's own, `l2`, each objective's."""
         x = self._start()  # [U+I, d]
-        z, own = self.backbone.training_pass(x, graph, batch)
+        rows = self._few_rows(graph, batch)
+        z = None if rows is None else self.backbone.some_rows(rows, x, graph)
+        own: dict[str, Tensor] = {}
+        if z is None:
+            rows = None
+            z, own = self.backbone.training_pass(x, graph, batch)
         z = self._served(z)
-        parts: dict[str, Tensor] = {settings.loss: self._ranking(z, graph, batch, settings), **own}
+        parts: dict[str, Tensor] = {settings.loss: _ranking(z, rows, graph.num_users, batch, settings), **own}
         if settings.l2:
             nodes = (batch.user, batch.positive + graph.num_users, batch.negative + graph.num_users)
             parts["l2"] = settings.l2 * batch_l2(*(x.index_select(0, each) for each in nodes))
@@ -76,18 +83,32 @@ class GraphModel(nn.Module):
     def _named(self) -> list[tuple[str, Objective]]:
         return [(name, each) for name, each in self.objectives.items() if isinstance(each, Objective)]
 
-    def _ranking(self, z: Tensor, graph: GraphDataset, batch: Batch, settings: sections.Training) -> Tensor:
-        among = batch.candidates
-        positive = z.index_select(0, batch.positive + graph.num_users)  # [B, d]; its backward is faster than z[...]'s
-        if among is None:
-            anchor = z.index_select(0, batch.user)  # [B, d]
-            negative = z.index_select(0, batch.negative + graph.num_users)
-            return bpr((anchor * positive).sum(dim=1), (anchor * negative).sum(dim=1))
-        user = z.index_select(0, among.user)  # [V, d]
-        score = (user.index_select(0, among.row) * positive).sum(dim=1)
-        item = z[graph.num_users :] if among.item is None else z.index_select(0, among.item + graph.num_users)
-        dtype = torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
-        return softmax_loss(score, user, item, among, settings.temperature, dtype)
+    def _few_rows(self, graph: GraphDataset, batch: Batch) -> Tensor | None:
+        """The nodes [n] that the ranking loss reads, ascending, where only it reads any and they are few."""
+        item = batch.negative if batch.candidates is None else batch.candidates.item
+        most = (graph.num_users + graph.num_items) // FEW
+        if self.objectives or item is None or graph.device.type != "cpu" or len(batch.user) > most:
+            return None
+        user = batch.user if batch.candidates is None else batch.candidates.user
+        rows = torch.cat([user, batch.positive + graph.num_users, item + graph.num_users]).unique()  # type: ignore[no-untyped-call]
+        return rows if len(rows) <= most else None
+
+
+def _ranking(z: Tensor, rows: Tensor | None, num_users: int, batch: Batch, settings: sections.Training) -> Tensor:
+    """The ranking loss of final vectors [U+I, d], or of some rows of them."""
+
+    def of(nodes: Tensor) -> Tensor:  # index_select, whose backward is faster than that of z[nodes]
+        return z.index_select(0, nodes if rows is None else torch.searchsorted(rows, nodes))
+
+    among, positive = batch.candidates, of(batch.positive + num_users)  # [B, d]
+    if among is None:
+        anchor = of(batch.user)  # [B, d]
+        return bpr((anchor * positive).sum(dim=1), (anchor * of(batch.negative + num_users)).sum(dim=1))
+    user = of(among.user)  # [V, d]
+    score = (user.index_select(0, among.row) * positive).sum(dim=1)
+    item = z[num_users:] if among.item is None else of(among.item + num_users)
+    dtype = torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
+    return softmax_loss(score, user, item, among, settings.temperature, dtype)
 
 
 def build_model(

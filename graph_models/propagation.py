@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from scipy.sparse import csr_matrix
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from graph_models.dataset import sparse_csr
 
 
 def layer_mean(x: Tensor, adjacency: Tensor, layers: int) -> Tensor:
@@ -32,12 +35,52 @@ class _LayerMean(torch.autograd.Function):
         return _mean(gradient, ctx.adjacency, ctx.layers), None, None
 
 
-def _mean(x: Tensor, adjacency: Tensor, layers: int) -> Tensor:
+def layer_mean_of(rows: Tensor, x: Tensor, adjacency: Tensor, layers: int) -> Tensor:
+    """The rows [n], each once, of `layer_mean`: [n, d].
+
+    The last product forward and the first one backward have only those rows; worth it on a CPU where they are few.
+    """
+    mean: Tensor = _LayerMeanOf.apply(rows, x, adjacency, layers)  # type: ignore[no-untyped-call]
+    return mean
+
+
+class _LayerMeanOf(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, x: Tensor, adjacency: Tensor, layers: int) -> Tensor:
+        ctx.rows, ctx.adjacency, ctx.layers, ctx.nodes = rows, adjacency, layers, len(x)
+        last = x.index_select(0, rows)
+        if layers:
+            ctx.some = _rows_of(adjacency, rows)
+            total = _sum(x, adjacency, layers - 1)
+            last = torch.addmm(last, sparse_csr(ctx.some), total)
+        return last / (layers + 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, None, None]:
+        start = gradient.new_zeros(ctx.nodes, gradient.shape[1]).index_copy_(0, ctx.rows, gradient)
+        if not ctx.layers:
+            return None, start, None, None
+        total = torch.addmm(start, sparse_csr(ctx.some.T.tocsr()), gradient.contiguous())
+        return None, _sum(start, ctx.adjacency, ctx.layers - 1, total) / (ctx.layers + 1), None, None
+
+
+def _rows_of(adjacency: Tensor, rows: Tensor) -> csr_matrix:
+    """Some rows of a sparse CSR tensor in main memory: [n, N]."""
+    arrays = (adjacency.values(), adjacency.col_indices(), adjacency.crow_indices())
+    return csr_matrix(tuple(each.numpy() for each in arrays), shape=tuple(adjacency.shape))[rows.numpy()]
+
+
+def _sum(x: Tensor, adjacency: Tensor, products: int, total: Tensor | None = None) -> Tensor:
     """Horner's rule: x + A(x + A(x + ...)) needs one product and no stored layer per step."""
-    total = x
-    for _ in range(layers):
+    total = x if total is None else total
+    for _ in range(products):
         total = torch.addmm(x, adjacency, total)  # [N, d]
-    return total / (layers + 1)
+    return total
+
+
+def _mean(x: Tensor, adjacency: Tensor, layers: int) -> Tensor:
+    return _sum(x, adjacency, layers) / (layers + 1)
 
 
 def sparse_product(x: Tensor, matrix: Tensor, transpose: Tensor) -> Tensor:

@@ -45,6 +45,14 @@ class Backbone(nn.Module, ABC):
         del batch
         return self.propagate(x, graph), {}
 
+    def some_rows(self, rows: Tensor, x: Tensor, graph: GraphDataset) -> Tensor | None:
+        """Final vectors [n, d] of the rows [n] alone, of a training step that has no loss of the backbone's own.
+
+        None, as here, where all are computed anyway.
+        """
+        del rows, x, graph
+        return None
+
     def scored(self, z: Tensor) -> Tensor:
         """Scale final vectors [U+I, d] so that the score of a pair is their inner product."""
         return unit_rows(z) if self.cosine else z

@@ -11,7 +11,7 @@ from graph_models.backbones.ids import IdEmbedding, Init, Score
 from graph_models.dataset import GraphDataset
 from graph_models.edge_drop import EdgeDrop, Share, directed_mean
 from graph_models.options import Count, Size
-from graph_models.propagation import layer_mean
+from graph_models.propagation import layer_mean, layer_mean_of
 from graph_models.sampler import Batch
 
 
@@ -50,3 +50,6 @@ class LightGCN(IdEmbedding):
             return super().training_pass(x, graph, batch)
         matrix, transpose = self.edges.each_way(self.drop, self.rescale)
         return directed_mean(x, matrix, transpose, self.layers) * self.scale, {}
+
+    def some_rows(self, rows: Tensor, x: Tensor, graph: GraphDataset) -> Tensor | None:
+        return None if self.edges else layer_mean_of(rows, x, graph.adjacency, self.layers) * self.scale

@@ -2,13 +2,17 @@ import numpy as np
 import pytest
 import torch
 
+from graph_models import model as model_module
 from graph_models.backbones.alpharec import AlphaRec
 from graph_models.backbones.lightgcn import LightGCN
 from graph_models.dataset import make_dataset
 from graph_models.device import seeded
 from graph_models.model import GraphModel
 from graph_models.propagation import layer_mean
+from graph_models.sampler import Sampler
 from schemas.errors import DataError
+from schemas.sections import Training
+from tests.support.graphs import make_part
 
 
 def nodes(graph) -> int:
@@ -81,3 +85,24 @@ def test_isolated_nodes_have_finite_vectors_and_gradients(graph):
     out.square().sum().backward()
     assert out.isfinite().all()
     assert all(np.isfinite(parameter.grad.numpy()).all() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("loss", ["bpr", "infonce", "sampled_softmax"])
+@pytest.mark.parametrize("compat", ["none", "sslrec"])
+def test_a_small_batch_takes_its_rows_alone_and_learns_the_same(loss, compat, monkeypatch):
+    graph = make_dataset(make_part(users=60, items=60, edges=300))
+    settings = Training(loss=loss, batch_size=4, negatives=3)
+    batch = next(Sampler(graph, settings, np.random.default_rng(0)).epoch())
+    found, taken = [], []
+    some_rows = LightGCN.some_rows
+    monkeypatch.setattr(LightGCN, "some_rows", lambda *given: taken.append(some_rows(*given)) or taken[-1])
+    for few in (8, 10**6):
+        monkeypatch.setattr(model_module, "FEW", few)
+        with seeded(0):
+            model = GraphModel(LightGCN(graph, dim=4, compat=compat))
+        value = torch.stack(list(model.losses(graph, batch, settings).values())).sum()
+        found.append((value, *torch.autograd.grad(value, model.backbone.embedding)))
+    assert len(taken) == 1
+    assert len(taken[0]) <= 12
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, atol=1e-6)

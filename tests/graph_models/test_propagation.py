@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from graph_models.propagation import layer_mean
+from graph_models.propagation import layer_mean, layer_mean_of
 
 
 def both_directions(graph) -> torch.Tensor:
@@ -34,3 +34,15 @@ def test_gradient_is_that_of_finite_differences(graph):
 def test_an_isolated_node_keeps_its_share_of_layer_zero(graph):
     x = torch.ones(graph.num_users + graph.num_items, 1)
     assert layer_mean(x, graph.adjacency, 3)[graph.num_users - 1].item() == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("layers", [0, 1, 2, 3])
+def test_some_rows_are_those_of_all_and_so_are_their_gradients(graph, layers):
+    nodes = graph.num_users + graph.num_items
+    rows = torch.tensor([0, 3, 4, graph.num_users - 1, graph.num_users + 2, nodes - 1])
+    x, weight = torch.randn(nodes, 5, requires_grad=True), torch.randn(len(rows), 5)
+    ours = layer_mean_of(rows, x, graph.adjacency, layers)
+    theirs = layer_mean(x, graph.adjacency, layers)[rows]
+    (gradient,), (expected,) = (torch.autograd.grad((each * weight).sum(), x) for each in (ours, theirs))
+    assert torch.allclose(ours, theirs, atol=1e-6)
+    assert torch.allclose(gradient, expected, atol=1e-6)
