@@ -27,7 +27,7 @@ SPACE: Mapping[str, Sequence[Any]] = {
 class GFCF(ItemKernel):
     """K = R~^T R~ + alpha D^-1/2 V V^T D^1/2, R~ = D_u^-1/2 R D_i^-1/2, V its `rank` leading right singular vectors.
 
-    The powers of the linear part are options; one half each is the published filter.
+    The powers of the linear part are options; 1, 1/2 and 1/2 (user, in, out) are the published filter, with rank 256.
     """
 
     name: ClassVar[str] = "gf_cf"

@@ -74,7 +74,7 @@ def _offered(cell: Cell, run: Run) -> Iterator[tuple[str, Sequence[Any]]]:
         yield from ((f"objectives.{part.name}.{name}", each) for name, each in objective.space.items())
         if not issubclass(objective, Fusion):
             yield f"objectives.{part.name}.weight", WEIGHT
-    softmax = run.training_of(cell.model).loss == "infonce"  # else there is no temperature
+    softmax = run.training_of(cell.model).loss != "bpr"  # else there is no temperature
     yield from ((f"training.{name}", each) for name, each in TRAINING.items() if softmax or name != "temperature")
 
 
