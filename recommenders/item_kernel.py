@@ -51,7 +51,7 @@ class Kernel:
         history = csr_matrix(own, shape=(len(items), self.matrix.shape[0]))
         return replace(self, users=None).scores(history, items)
 
-    @property
+    @cached_property
     def largest(self) -> float:
         """The largest absolute weight of the item-item matrix."""
         values = self.matrix.data if isinstance(self.matrix, csr_matrix) else self.matrix

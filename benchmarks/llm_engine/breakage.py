@@ -11,7 +11,7 @@ import shutil
 import time
 from pathlib import Path
 
-from benchmarks.llm_engine.figures import Figure, at_most, exactly, stated
+from benchmarks.figures import Figure, at_most, exactly, stated
 from benchmarks.llm_engine.small_night import (
     FIRST,
     IN_FLIGHT,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.llm_engine.figures import Figure, at_most, exactly
+from benchmarks.figures import Figure, at_most, exactly
 from benchmarks.llm_engine.worker import RECIPE, books, settings
 from features.generation import Generation, read_all
 from language_models.engines import make_engine

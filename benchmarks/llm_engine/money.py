@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.llm_engine.figures import Figure, at_least, at_most, exactly
+from benchmarks.figures import Figure, at_least, at_most, exactly
 from benchmarks.llm_engine.worker import RECIPE, books, settings
 from features.generation import questions, read_all
 from features.planning import plan

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-from benchmarks.llm_engine.figures import Figure, at_least, at_most, stated
+from benchmarks.figures import Figure, at_least, at_most, stated
 from language_models.simulator.process import Simulator, simulator
 
 RPM, TPM = 600, 90_000

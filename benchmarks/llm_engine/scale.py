@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from benchmarks.llm_engine.child import run_json
-from benchmarks.llm_engine.figures import Figure, at_most, exactly, stated
+from benchmarks.child import run_json
+from benchmarks.figures import Figure, at_most, exactly, stated
 from benchmarks.llm_engine.worker import RECIPE, books, ready, settings
 from features.generation import questions
 from language_models.engines import make_engine

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-
 from benchmarks.llm_engine.breakage import breakage
 from benchmarks.llm_engine.crash import crash
-from benchmarks.llm_engine.figures import Figure
 from benchmarks.llm_engine.money import cap, duplicates, nights, reparse, two_workers
 from benchmarks.llm_engine.pace import capacity, quota
 from benchmarks.llm_engine.peers import against_curator
 from benchmarks.llm_engine.scale import memory, resume
 from benchmarks.llm_engine.speed import speed, usual
 from benchmarks.llm_engine.suites import batch_crashes, stateful
-
-Measure = Callable[[Path], list[Figure]]
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """One measurement, given an empty folder; `check` is its short form, None where it has none."""
-
-    name: str
-    requirements: tuple[str, ...]
-    full: Measure
-    check: Measure | None
-
+from benchmarks.scenario import Scenario
 
 SCENARIOS = (
     Scenario(

@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from benchmarks.llm_engine.child import cpu_seconds, run_json
-from benchmarks.llm_engine.figures import Figure, at_least, at_most, stated
+from benchmarks.child import cpu_seconds, run_json
+from benchmarks.figures import Figure, at_least, at_most, stated
 from language_models.simulator.process import Simulator, simulator
 
 SOON = {64: 0.0125, 256: 0.05}  # in flight -> latency, seconds: 5,120 answers per second, had the client time

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.llm_engine.figures import Figure
+from benchmarks.figures import Figure
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = Path("tests/language_models")

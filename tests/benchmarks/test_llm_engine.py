@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("openai")
 
+from benchmarks.figures import Figure, at_least, at_most, exactly, failing, stated
 from benchmarks.llm_engine.breakage import breakage, clock_back
 from benchmarks.llm_engine.crash import crash
-from benchmarks.llm_engine.figures import Figure, at_least, at_most, exactly, failing, stated
 from benchmarks.llm_engine.money import cap, duplicates, nights, reparse, two_workers
 from benchmarks.llm_engine.pace import Phase, capacity, quota
 from benchmarks.llm_engine.scale import memory, resume

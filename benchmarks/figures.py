@@ -10,7 +10,7 @@ from dataclasses import dataclass
 class Figure:
     """One figure of one requirement, such as `R5 calls made beyond the distinct keys: 0 (0 demanded)`."""
 
-    requirement: str  # R1 ... R17, or `throughput`
+    requirement: str  # whose mark it is: R1 ... R17, `throughput`, `memory`
     what: str
     found: str
     demanded: str

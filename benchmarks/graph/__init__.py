@@ -1,0 +1,1 @@
+"""What graph training, ranking and text encoding must show, each beside a peer in one run."""
