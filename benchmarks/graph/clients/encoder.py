@@ -16,7 +16,7 @@ from schemas.sections import Encoder
 
 
 def prepare() -> tuple[Mapping[str, Callable[[], Any]], Mapping[str, Any]]:
-    """The encoder of a run file that asks for bfloat16 and batches of 32, as docs/encoders.md advises, and the texts."""
+    """The encoder of a run file with bfloat16 and batches of 32, as docs/encoders.md advises, and the texts."""
     texts: list[str] = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     encoder = make_encoder(Encoder(precision="bfloat16", batch_size=32))
 
