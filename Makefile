@@ -1,6 +1,7 @@
 # Two commands: `make night` sets up and runs the main job on the sample; `make test` sets up and passes the tests.
 # PYTHON picks the interpreter (3.11 or newer), PIP_ARGS adds options to pip, RUN picks the run
-# file, PORT that of the local Airflow.
+# file, PORT that of the local Airflow. ALONE are the tests that measure time or need one process for an Airflow; the
+# others run in two processes.
 
 PYTHON ?= python3
 PIP_ARGS ?=
@@ -41,8 +42,11 @@ help:
 night: .venv/.night
 	$(BIN)/loregraph night --run $(RUN)
 
+ALONE = tests/benchmarks tests/dags tests/language_models
+
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(ALONE)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ALONE:%=--ignore=%)
 
 test-slow: .venv/.dev
 	$(BIN)/python -m pytest -m slow
