@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from types import FrameType
 from schemas.errors import StopError
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+AGAIN_S = 0.2  # after which a signal is given again whose error has got lost
 
 
 @contextmanager
@@ -36,13 +38,20 @@ def stopped_at_once(stop: threading.Event) -> Iterator[None]:
 
     For work that costs time alone and is done again from where it was. In any thread but the main one nothing changes.
     """
+    again: list[threading.Timer] = []
 
-    def request(_number: int, _frame: FrameType | None) -> None:
+    def request(number: int, _frame: FrameType | None) -> None:
         stop.set()
+        again.append(threading.Timer(AGAIN_S, os.kill, (os.getpid(), number)))  # Python drops what a finaliser raises
+        again[-1].start()
         raise StopError("stopped by a signal; the same command goes on from there")
 
     with _handled_by(request):
-        yield
+        try:
+            yield
+        finally:
+            for timer in again:
+                timer.cancel()
 
 
 @contextmanager
