@@ -351,8 +351,7 @@ class Training(Section):
     evaluate_every: int = Field(5, gt=0, description="epochs between validations")
     patience: int = Field(5, gt=0, description="validations without a better one before the trainer stops")
     precision: Literal["float32", "bfloat16"] = Field(
-        "float32",
-        description="of the products of the softmax losses and of propagation on CUDA; parameters stay float32",
+        "float32", description="of the products of the softmax losses; parameters, propagation and sums stay float32"
     )
     refit: bool = Field(
         False,
