@@ -42,7 +42,7 @@ class GraphModel(nn.Module):
         if z is None:
             rows = None
             z, own = self.backbone.training_pass(x, graph, batch)
-        z = self._served(z)
+        z = self.backbone.scored(self._outputs(z))
         parts: dict[str, Tensor] = {settings.loss: _ranking(z, rows, graph.num_users, batch, settings), **own}
         if settings.l2:
             nodes = (batch.user, batch.positive + graph.num_users, batch.negative + graph.num_users)
@@ -55,8 +55,8 @@ class GraphModel(nn.Module):
     @torch.no_grad()
     def vectors(self, graph: GraphDataset) -> tuple[Tensor, Tensor]:
         """Compute what is served: user [U, d] and item [I, d], whose inner product is the score."""
-        z = self._served(self.backbone.propagate(self._start(), graph))
-        return z[: graph.num_users], z[graph.num_users :]
+        z = self._outputs(self.backbone.propagate(self._start(), graph))
+        return self.backbone.ranked(z[: graph.num_users], z[graph.num_users :])
 
     def reports(self) -> dict[str, dict[str, Any]]:
         """What objectives say of themselves, by name; none of most."""
@@ -72,10 +72,10 @@ class GraphModel(nn.Module):
             x = objective.inputs(x)
         return x
 
-    def _served(self, z: Tensor) -> Tensor:
+    def _outputs(self, z: Tensor) -> Tensor:
         for objective in self._all():
             z = objective.outputs(z)
-        return self.backbone.scored(z)
+        return z
 
     def _all(self) -> list[Objective]:
         return [objective for _, objective in self._named()]

@@ -13,6 +13,7 @@ from schemas.errors import ConfigError, unknown_name
 Count = Annotated[int, Field(ge=0)]
 Size = Annotated[int, Field(gt=0)]
 Positive = Annotated[float, Field(gt=0)]
+Power = Annotated[float, Field(ge=0, le=1)]
 
 
 def known_options(part: type) -> dict[str, Any]:

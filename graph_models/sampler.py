@@ -16,6 +16,7 @@ from graph_models.dataset import GraphDataset
 from schemas.sections import Training
 
 Int64 = NDArray[np.int64]
+Float32 = NDArray[np.float32]
 ROUNDS = 20
 
 
@@ -29,6 +30,7 @@ class Candidates:
     masked: Tensor  # int64 [2, M] (row, column) of train items, rows ascending
     offset: Tensor | None = None  # float32 [S] added to the logits: log of how many items each candidate stands for
     weight: Tensor | None = None  # float32 [B] of the pairs, whose mean over an epoch is one; None: one each
+    shift: Tensor | None = None  # float32 [B] added to the logits of the pairs; None: nothing
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,9 @@ class Sampler:
     batch share them, so that scoring them is one matrix product; for each user those that he has in train are masked,
     so that he sees negatives without false ones, as if they were drawn for him alone. A draw stands for 1 / (draws q_i)
     items, so that sampled softmax estimates the softmax over the catalogue whatever the power (Bengio and Senecal,
-    IEEE TNN 2008). The softmax over the catalogue always takes whole histories; users who are to count alike are not
+    IEEE TNN 2008). A `popularity_offset` is added to every logit, times the log of the item's train interactions: what
+    popularity explains need not be learned, and scores come out without it (logit adjustment, Menon et al., ICLR 2021).
+    The softmax over the catalogue always takes whole histories; users who are to count alike are not
     drawn but weighted, which is the same in the mean and scores every user once an epoch.
     """
 
@@ -68,6 +72,7 @@ class Sampler:
         weight = popular**settings.negative_power
         self.probability = weight / weight.sum()  # [I]
         self.cumulated = np.cumsum(self.probability)
+        self.adjustment = _adjustment(popular, settings.popularity_offset)
 
     def epoch(self) -> Iterator[Batch]:
         make = self._bpr if self.settings.loss == "bpr" else self._shared
@@ -128,27 +133,36 @@ class Sampler:
         distinct, row = np.unique(user, return_inverse=True)
         item, offset = self._by_popularity() if self.settings.loss == "sampled_softmax" else (self._uniform(), None)
         whole = self.settings.loss == "softmax"
+        shift = None if self.adjustment is None else self.adjustment[positive]
         masked = np.stack(entries(self.seen, distinct) if whole else self._drawn_of(distinct, item))
         candidates = Candidates(
             self._tensor(distinct),
             self._tensor(row),
             None if whole else self._tensor(item),
             self._tensor(masked),
-            None if offset is None else self._tensor(offset),
-            self._tensor(self._alike(user)) if whole and self.settings.sampler == "user" else None,
+            self._maybe(self._adjusted(offset, None if whole else item)),
+            self._maybe(self._alike(user) if whole and self.settings.sampler == "user" else None),
+            self._maybe(shift),
         )
         return Batch(self._tensor(user), self._tensor(positive), self._tensor(item), candidates)
 
-    def _alike(self, user: Int64) -> NDArray[np.float32]:
+    def _alike(self, user: Int64) -> Float32:
         """Weights [B] with which every user counts alike."""
         mean = len(self.users) / np.count_nonzero(self.degree)
         return np.asarray(mean / self.degree[user], dtype=np.float32)
+
+    def _adjusted(self, offset: Float32 | None, item: Int64 | None) -> Float32 | None:
+        """The candidates' offsets [S] with the popularity adjustment; `item` None: of the catalogue."""
+        if self.adjustment is None:
+            return offset
+        own = self.adjustment if item is None else self.adjustment[item]
+        return own if offset is None else offset + own
 
     def _uniform(self) -> Int64:
         size = min(self.settings.negatives, self.num_items)
         return self.generator.choice(self.num_items, size, replace=False, shuffle=False)
 
-    def _by_popularity(self) -> tuple[Int64, NDArray[np.float32]]:
+    def _by_popularity(self) -> tuple[Int64, Float32]:
         """Distinct items [S] of `negatives` draws, and the log of how many items each stands for."""
         size = self.settings.negatives
         drawn = np.searchsorted(self.cumulated, self.generator.random(size), side="right")
@@ -165,3 +179,11 @@ class Sampler:
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self.device, non_blocking=True)
+
+    def _maybe(self, array: NDArray[Any] | None) -> Tensor | None:
+        return None if array is None else self._tensor(array)
+
+
+def _adjustment(popular: NDArray[np.floating], offset: float) -> Float32 | None:
+    """What is added to the logits of items [I] of `popular` interactions plus one."""
+    return (offset * np.log(np.maximum(popular - 1, 1))).astype(np.float32) if offset else None

@@ -21,8 +21,9 @@ def softmax_loss(
 
     `positive`: [B] scores p of the pairs; `user` [V, d] and `item` [S, d], whose inner products are n. With the
     catalogue as candidates this is the softmax of every positive against all items that its user does not have; with
-    uniform ones, InfoNCE (AlphaRec, arXiv 2407.05441). The products are done in `dtype`, sums in float32. The gradient
-    is worked out on the way forward, a block of users at a time, so that no logits are kept.
+    uniform ones, InfoNCE (AlphaRec, arXiv 2407.05441). A shift of the candidates is added to p / t. The products are
+    done in `dtype`, sums in float32. The gradient is worked out on the way forward, a block of users at a time, so that
+    no logits are kept.
     """
     value: Tensor = _Softmax.apply(positive, user, item, candidates, temperature, dtype)  # type: ignore[no-untyped-call]
     return value
@@ -40,6 +41,8 @@ class _Softmax(torch.autograd.Function):
         dtype: torch.dtype,
     ) -> Tensor:
         scaled, by = positive.float() / temperature, user / temperature
+        if candidates.shift is not None:
+            scaled += candidates.shift
         left, right = by.to(dtype), item.to(dtype)
         total, weight = scaled.new_zeros(()), candidates.weight
         share = torch.empty_like(scaled)  # [B] of the gradient: 1 - the probability of the positive, weighted

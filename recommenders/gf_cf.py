@@ -10,10 +10,10 @@ from pydantic import Field
 
 from features.corpus import Corpus, Part
 from features.table import FeatureSet
-from graph_models.options import Size
+from graph_models.options import Power, Size
 from graph_models.spectrum import singular_vectors
 from recommenders.item_kernel import Float32, ItemKernel, Kernel, compact
-from recommenders.item_knn import Power, co_occurrence
+from recommenders.item_knn import co_occurrence
 
 Weight = Annotated[float, Field(ge=0)]
 SPACE: Mapping[str, Sequence[Any]] = {

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import Field
 from scipy.sparse import csr_matrix, diags, vstack
 
 from features.corpus import Corpus, Part
 from features.table import FeatureSet
-from graph_models.options import Count
+from graph_models.options import Count, Power
 from recommenders.item_kernel import ItemKernel, Kernel, compact
 
-Power = Annotated[float, Field(ge=0, le=1)]
 ITEMS_AT_ONCE = 4096
 
 

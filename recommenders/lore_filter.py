@@ -11,10 +11,10 @@ from scipy.sparse import csr_matrix
 
 from features.corpus import Corpus, Part
 from features.table import FeatureSet, FeatureTable
-from graph_models.options import Positive, Size
+from graph_models.options import Positive, Power, Size
 from recommenders.gf_cf import SPACE, Weight, low_pass
 from recommenders.item_kernel import Float32, ItemKernel, Kernel, compact
-from recommenders.item_knn import Power, co_occurrence
+from recommenders.item_knn import co_occurrence
 from recommenders.text_kernel import behavioural, factors, text_kernel
 from schemas.errors import ConfigError, DataError
 from schemas.run import Run

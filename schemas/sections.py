@@ -339,6 +339,12 @@ class Training(Section):
     negative_power: float = Field(
         0.5, ge=0, le=1, description="sampled_softmax: negatives are drawn by popularity to this power"
     )
+    popularity_offset: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="of the softmax losses: times log(train interactions), added to an item's logit in training",
+    )
     sampler: Literal["auto", "edge", "user", "history"] = Field(
         "auto",
         description="edge-uniform (RLMRec), user-uniform (LightGCN, AlphaRec), or whole histories, so that a user is "
@@ -364,6 +370,13 @@ class Training(Section):
         description="start from the latest earlier night's model of the same name, seed and settings; false: every "
         "night from scratch, comparable with papers",
     )
+
+    @model_validator(mode="after")
+    def offset_needs_logits(self) -> Training:
+        """BPR compares two scores and has no logits to add to."""
+        if self.popularity_offset and self.loss == "bpr":
+            raise ValueError("popularity_offset: only of the softmax losses; remove it, or set loss")
+        return self
 
 
 class Model(Section):

@@ -54,5 +54,9 @@ class Backbone(nn.Module, ABC):
         return None
 
     def scored(self, z: Tensor) -> Tensor:
-        """Scale final vectors [U+I, d] so that the score of a pair is their inner product."""
+        """Scale final vectors [U+I, d] so that the score of a pair in training is their inner product."""
         return unit_rows(z) if self.cosine else z
+
+    def ranked(self, user: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
+        """Scale final vectors [U, d] and [I, d] for ranking: as in training, or with part of the items' lengths."""
+        return self.scored(user), self.scored(item)

@@ -10,9 +10,10 @@ from torch import Tensor
 from graph_models.backbones.ids import IdEmbedding, Init, Score
 from graph_models.dataset import GraphDataset
 from graph_models.edge_drop import EdgeDrop, Share, directed_mean
-from graph_models.options import Count, Size
+from graph_models.options import Count, Power, Size
 from graph_models.propagation import layer_mean, layer_mean_of
 from graph_models.sampler import Batch
+from schemas.errors import ConfigError
 
 
 class LightGCN(IdEmbedding):
@@ -20,7 +21,9 @@ class LightGCN(IdEmbedding):
 
     `drop`: share of the adjacency's entries that each training step goes without, the rest scaled up, as in the paper's
     code, where it is off. `compat` = sslrec is the code that RLMRec builds on: the sum of the layers, and what is left
-    of dropped entries is not scaled.
+    of dropped entries is not scaled. `length_power`: where the score is the cosine, items are ranked with their length
+    before normalisation to this power, 0 as in training, 1 the inner product. Propagation gives popular items longer
+    vectors, which the cosine forgets (Wu et al., arXiv 2201.02327).
     """
 
     source: ClassVar[str] = "He et al., SIGIR 2020, arXiv 2002.02126"
@@ -34,16 +37,27 @@ class LightGCN(IdEmbedding):
         dim: Size = 64,
         score: Score = "dot",
         init: Init = "normal",
+        length_power: Power = 0.0,
         drop: Share = 0.0,
         compat: Literal["none", "sslrec"] = "none",
     ) -> None:
         super().__init__(graph, dim, score, init)
+        if length_power and not self.cosine:
+            raise ConfigError(
+                'lightgcn: length_power: only of score = "cosine"; the inner product has the whole length'
+            )
+        self.length_power = length_power
         self.layers, self.drop, self.rescale = layers, drop, compat == "none"
         self.scale = 1 if compat == "none" else layers + 1  # of the mean
         self.edges = EdgeDrop(graph.adjacency) if drop else None
 
     def propagate(self, x: Tensor, graph: GraphDataset) -> Tensor:
         return layer_mean(x, graph.adjacency, self.layers) * self.scale
+
+    def ranked(self, user: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
+        user, unit = super().ranked(user, item)
+        length = item.norm(dim=1, keepdim=True)  # [I, 1]
+        return user, unit * length**self.length_power if self.length_power else unit
 
     def training_pass(self, x: Tensor, graph: GraphDataset, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         if self.edges is None:

@@ -10,6 +10,7 @@ from graph_models.backbones.lightgcn import LightGCN
 from graph_models.backbones.mf import MatrixFactorisation
 from graph_models.dataset import make_dataset
 from graph_models.model import GraphModel
+from schemas.errors import ConfigError
 from tests.support.graphs import make_batch, make_part
 
 BATCH = make_batch([0, 1], [2, 3], [4, 5])
@@ -88,3 +89,23 @@ def test_lightgcn_without_drop_trains_on_the_graph_it_serves(graph):
     z, own = model.training_pass(model.inputs(), graph, BATCH)
     assert torch.equal(z, model.propagate(model.inputs(), graph))
     assert own == {}
+
+
+def test_length_power_lies_between_cosine_and_inner_product(graph):
+    torch.manual_seed(0)
+    made = {power: LightGCN(graph, dim=4, score="cosine", length_power=power) for power in (0.0, 0.5, 1.0)}
+    for model in made.values():
+        model.embedding.data = made[0.0].embedding.data
+    z = made[0.0].propagate(made[0.0].embedding, graph).detach()
+    length = z[graph.num_users :].norm(dim=1)
+    cosine = GraphModel(made[0.0]).vectors(graph)
+    for power, model in made.items():
+        user, item = GraphModel(model).vectors(graph)
+        assert torch.equal(user, cosine[0])
+        assert torch.allclose(item, cosine[1] * length[:, None] ** power, atol=1e-6)
+    assert torch.allclose(item, z[graph.num_users :], atol=1e-5)
+
+
+def test_length_power_needs_the_cosine(graph):
+    with pytest.raises(ConfigError, match="length_power: only of score"):
+        LightGCN(graph, length_power=0.5)

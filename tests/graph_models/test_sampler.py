@@ -3,6 +3,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from features.corpus import Part
 from graph_models.dataset import make_dataset
@@ -144,3 +145,21 @@ def test_same_seed_same_batches(loss):
         torch.equal(a.negative, b.negative) and torch.equal(a.user, b.user) for a, b in zip(one, two, strict=True)
     )
     assert any(not torch.equal(a.negative, b.negative) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("loss", ["softmax", "infonce", "sampled_softmax"])
+def test_a_popularity_offset_is_added_to_positives_and_candidates(graph, loss):
+    settings = {"loss": loss, "negatives": 6, "batch_size": 9}
+    plain, adjusted = (sampler(graph, popularity_offset=offset, **settings).epoch() for offset in (0.0, 0.5))
+    own = 0.5 * np.log(np.maximum(np.bincount(graph.seen.indices, minlength=graph.num_items), 1))
+    for one, other in zip(plain, adjusted, strict=True):
+        item = slice(None) if other.candidates.item is None else other.candidates.item.numpy()
+        before = 0 if one.candidates.offset is None else one.candidates.offset.numpy()
+        assert one.candidates.shift is None
+        assert other.candidates.offset.numpy() == pytest.approx(before + own[item], abs=1e-6)
+        assert other.candidates.shift.numpy() == pytest.approx(own[other.positive.numpy()], abs=1e-6)
+
+
+def test_a_popularity_offset_needs_logits():
+    with pytest.raises(ValidationError, match="popularity_offset: only of the softmax losses"):
+        Training(loss="bpr", popularity_offset=0.1)

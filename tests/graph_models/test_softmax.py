@@ -17,8 +17,8 @@ def vectors(users: int = 4, items: int = 5, pairs: int = 6) -> list[torch.Tensor
     return [torch.randn(shape, generator=generator, dtype=torch.float32).requires_grad_() for shape in shapes]
 
 
-def candidates(row=ROW, masked=MASKED, offset=None, users: int = 4, weight=None) -> Candidates:
-    return Candidates(torch.arange(users), row, None, masked, offset, weight)
+def candidates(row=ROW, masked=MASKED, offset=None, users: int = 4, weight=None, shift=None) -> Candidates:
+    return Candidates(torch.arange(users), row, None, masked, offset, weight, shift)
 
 
 def plainly(positive, user, item, among, temperature) -> torch.Tensor:
@@ -29,7 +29,8 @@ def plainly(positive, user, item, among, temperature) -> torch.Tensor:
     taken_out = torch.zeros_like(logits, dtype=torch.bool)
     taken_out[among.masked[0], among.masked[1]] = True
     logits = logits.masked_fill(taken_out, -torch.inf)[among.row]
-    both = torch.cat([positive[:, None] / temperature, logits], dim=1)
+    shift = 0 if among.shift is None else among.shift
+    both = torch.cat([(positive / temperature + shift)[:, None], logits], dim=1)
     losses = torch.nn.functional.cross_entropy(both, torch.zeros(len(both), dtype=torch.int64), reduction="none")
     return (losses if among.weight is None else losses * among.weight).mean()
 
@@ -50,9 +51,10 @@ def test_by_hand():
 @pytest.mark.parametrize("at_once", [1, 11, 2**20])
 @pytest.mark.parametrize("offset", [None, torch.tensor([0.5, -1.0, 0.0, 2.0, 1.0])])
 @pytest.mark.parametrize("weight", [None, torch.tensor([0.5, 2.0, 1.0, 0.0, 3.0, 0.1])])
-def test_value_and_gradients_are_those_of_all_logits_at_once(monkeypatch, at_once, offset, weight):
+@pytest.mark.parametrize("shift", [None, torch.tensor([1.0, -2.0, 0.0, 0.5, 0.3, 3.0])])
+def test_value_and_gradients_are_those_of_all_logits_at_once(monkeypatch, at_once, offset, weight, shift):
     monkeypatch.setitem(softmax.LOGITS_AT_ONCE, "cpu", at_once)  # a user, two users, all users at a time
-    given, among = vectors(), candidates(offset=offset, weight=weight)
+    given, among = vectors(), candidates(offset=offset, weight=weight, shift=shift)
     value, expected = softmax_loss(*given, among, 0.3, torch.float32), plainly(*given, among, 0.3)
     ours, theirs = (torch.autograd.grad(3 * each, given) for each in (value, expected))
     assert value.item() == pytest.approx(expected.item(), rel=1e-6)
