@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags
 
+from features.codes import ItemCodes
 from features.corpus import Corpus, Part
 from schemas.errors import DataError
 from schemas.records import Kind
@@ -63,6 +64,7 @@ class FeatureSet:
     item: FeatureTable | None = None
     user: FeatureTable | None = None
     edges: Mapping[str, EdgeTable] = field(default_factory=dict)
+    codes: ItemCodes | None = None
 
 
 def align(vectors: pl.DataFrame, ids: pl.Series, kind: Kind, source: str) -> FeatureTable:

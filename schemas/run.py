@@ -29,6 +29,8 @@ from schemas.sections import (
     Recommend,
     Refresh,
     Section,
+    SemanticIds,
+    SequenceTraining,
     Split,
     System,
     Training,
@@ -54,7 +56,9 @@ class Run(Section):
     encoder: Encoder = Encoder()
     gates: Gates = Gates()
     quality: Quality = Quality()
+    semantic_ids: tuple[SemanticIds, ...] = Field((), description="sets of item codes that `tokenize` makes")
     training: Training = Training()
+    sequence_training: SequenceTraining = SequenceTraining()
     seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1)
     device: str = Field("auto", description="auto, cpu, cuda, cuda:0, ...")
     models: tuple[Model, ...] = Field((), description="what is trained and compared")
@@ -97,6 +101,21 @@ class Run(Section):
         return self
 
     @model_validator(mode="after")
+    def semantic_ids_agree(self) -> Run:
+        """Names of semantic ids are unique; every model's are among them."""
+        names = [each.name for each in self.semantic_ids]
+        readers: list[tuple[str, Model | ClickModel]] = [("models", each) for each in self.models]
+        readers += [("click_models", each) for each in self.click_models]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"semantic_ids: two entries are called {name}")
+        for where, model in readers:
+            wanted = model.features.semantic_ids if model.features else None
+            if wanted is not None and wanted not in names:
+                raise ValueError(unknown_name(f"{where}.{model.name}.features.semantic_ids", wanted, names))
+        return self
+
+    @model_validator(mode="after")
     def click_names_agree(self) -> Run:
         """Names of click models are unique; every `control_of` is among them."""
         names = [model.name for model in self.click_models]
@@ -119,6 +138,10 @@ class Run(Section):
     def training_of(self, model: Model) -> Training:
         """The trainer's settings for one model: `[training]` with the model's own keys on top."""
         return Training.model_validate({**self.training.model_dump(), **model.training})
+
+    def sequence_training_of(self, model: Model) -> SequenceTraining:
+        """The settings for one sequential model: `[sequence_training]` with the model's own keys on top."""
+        return SequenceTraining.model_validate({**self.sequence_training.model_dump(), **model.training})
 
     def click_training_of(self, model: ClickModel) -> ClickTraining:
         """The trainer's settings for one click model: `[click.training]` with the model's own keys on top."""

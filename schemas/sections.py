@@ -317,6 +317,13 @@ class Features(Section):
     pca: int | None = Field(None, gt=0, description="principal components kept of every text, fitted on tonight's rows")
     adaptor: Part | None = Field(None, description="a learned way from the texts of a row to one vector")
     edges: tuple[str, ...] = Field((), description="recipes whose edges the model's objectives read")
+    semantic_ids: str | None = Field(None, description="entry of [[semantic_ids]] whose codes stand for the items")
+
+    @model_serializer(mode="wrap")
+    def without_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave the key out where it is not set: what was fitted before there was any stays known by its hash."""
+        found: dict[str, Any] = dump(self)
+        return found if self.semantic_ids is not None else {k: v for k, v in found.items() if k != "semantic_ids"}
 
     def texts(self, kind: Literal["user", "item"]) -> tuple[str, ...]:
         """The texts of a kind, in order; none where users are the mean of their items."""
@@ -324,6 +331,45 @@ class Features(Section):
         if named is None or named == "mean":
             return ()
         return (named,) if isinstance(named, str) else named
+
+
+class SemanticIds(Section):
+    """How items become short tuples of codes: one entry is one versioned set of codes in the table `semantic_ids`."""
+
+    name: str = Field(pattern=r"^[\w.+-]+$")
+    tokenizer: str = Field("rq_kmeans", description="rq_kmeans, rq_vae, letter, pq, lsh, random, or one of P5's")
+    options: dict[str, Option] = Field({}, description="the tokenizer's own options")
+    item: str | tuple[str, ...] | None = Field(
+        None, description="the texts whose vectors are quantised: columns (`title`) or `recipe/field`, side by side"
+    )
+    refit: bool = Field(
+        False, description="fit again every night; else codes stay, and new items are encoded with the codebooks there"
+    )
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts of an item, in order; none of tokenizers that read no text."""
+        if self.item is None:
+            return ()
+        return (self.item,) if isinstance(self.item, str) else self.item
+
+
+class SequenceTraining(Section):
+    """How sequential and generative models are trained: AdamW, early stopping; models may override it."""
+
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.0, ge=0, description="decoupled, of AdamW")
+    schedule: Literal["constant", "cosine"] = Field("constant", description="after the warm-up; cosine ends at zero")
+    warmup_steps: int = Field(0, ge=0, description="over which the learning rate rises from zero")
+    batch_size: int = Field(128, gt=0, description="sequences; of generative models: next items")
+    accumulate: int = Field(1, gt=0, description="batches whose gradients are added up before a step")
+    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="of the products; parameters stay float32")
+    max_epochs: int = Field(100, gt=0)
+    evaluate_every: int = Field(2, gt=0, description="epochs between validations")
+    patience: int = Field(5, gt=0, description="validations without a better one before training stops")
+    valid_users: int = Field(0, ge=0, description="users that epochs are compared on, drawn once by seed; 0: all")
+    tensorboard: bool = Field(False, description="write losses and validation metrics for TensorBoard beside the model")
 
 
 class Training(Section):

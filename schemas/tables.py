@@ -235,6 +235,19 @@ TABLES: Mapping[str, Table] = {
         },
         key=("kind", "id", "source"),
     ),
+    "semantic_ids": Table(
+        "codes of every item by entry of [[semantic_ids]], coarse to fine, the last one to tell ties apart; sizes: codes "
+        "of each level; fit: hash of the tokenizer and what it was fitted on, the same while codes are stable",
+        {
+            "name": String,
+            "id": String,
+            "tokenizer": String,
+            "fit": String,
+            "codes": pl.List(pl.Int32()),
+            "sizes": pl.List(pl.Int32()),
+        },
+        key=("name", "id"),
+    ),
     "models": Table(
         "trained models: best epoch and its metrics on valid, training time in seconds, checkpoint folder",
         {
