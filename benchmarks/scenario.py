@@ -31,11 +31,15 @@ class Scenario:
     check: Measure | None
 
 
-def command_line(name: str, about: str | None, duration: str, scenarios: Sequence[Scenario]) -> argparse.ArgumentParser:
+def command_line(
+    name: str, about: str | None, duration: str, scenarios: Sequence[Scenario], has_peers: bool = True
+) -> argparse.ArgumentParser:
     """The options that every such command has; `about` is its module docstring."""
     known = sorted({each for scenario in scenarios for each in scenario.requirements}, key=_order)
     parser = argparse.ArgumentParser(f"python -m {name}", description=about, epilog=duration)
-    parser.add_argument("command", nargs="?", choices=["peers"], help="set up the peers' environment and measure them")
+    if has_peers:
+        about_peers = "set up the peers' environment and measure them"
+        parser.add_argument("command", nargs="?", choices=["peers"], help=about_peers)
     parser.add_argument("--check", action="store_true", help="the short forms")
     parser.add_argument("--only", help=f"comma-separated: {', '.join(known)}", type=lambda text: _known(text, known))
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a line per figure")
@@ -43,12 +47,13 @@ def command_line(name: str, about: str | None, duration: str, scenarios: Sequenc
     return parser
 
 
-def perform(given: argparse.Namespace, scenarios: Sequence[Scenario], peers: Environment) -> None:
+def perform(given: argparse.Namespace, scenarios: Sequence[Scenario], peers: Environment | None) -> None:
     """Measure what the command line names and print each figure; exit code 1 names what falls short."""
-    if given.command == "peers":
+    for_peers = peers is not None and given.command == "peers"
+    if peers is not None and for_peers:
         _say(f"peers: {peers.folder}")
         peers.set_up()
-    chosen = _chosen(scenarios, "peers" if given.command else given.only, given.check)
+    chosen = _chosen(scenarios, "peers" if for_peers else given.only, given.check)
     figures = [figure for scenario in chosen for figure in _measure(scenario, given)]
     short = failing(figures)
     if given.json:

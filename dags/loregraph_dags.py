@@ -129,6 +129,13 @@ def materialize(file: str, asset: Asset) -> Counts:
     return counts
 
 
+@task
+def tokenize(file: str) -> Counts:
+    from pipelines import steps
+
+    return steps.tokenize(load_run(Path(file)), night())
+
+
 @task(map_index_template="{{ task.op_kwargs['model'] }}, seed {{ task.op_kwargs['seed'] }}", max_active_tis_per_dag=1)
 def train(file: str, model: str, seed: int) -> Counts:
     """Fit one model with one seed; one at a time, because each takes every core or the one accelerator there is."""
@@ -184,11 +191,14 @@ def embeddings_dag(run: Run, profiles: Asset, embeddings: Asset) -> DAG:
 
 
 def training_dag(run: Run, embeddings: Asset) -> DAG:
-    """Fit every model with every seed, measure them once on test, publish lists and the report."""
+    """Code the items where the run asks for it, fit every model with every seed, measure them once on test, publish."""
     file = str(run.file)
     pairs = [{"model": model.name, "seed": seed} for model in run.models for seed in run.seeds]
     with make_dag(run, "training", PartitionedAssetTimetable(assets=embeddings)) as dag:
-        train.partial(file=file).expand_kwargs(pairs) >> evaluate(file) >> recommend(file) >> report(file)
+        fitted = train.partial(file=file).expand_kwargs(pairs)
+        if run.semantic_ids:
+            tokenize(file) >> fitted
+        fitted >> evaluate(file) >> recommend(file) >> report(file)
     return dag
 
 

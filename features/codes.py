@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -30,6 +30,15 @@ class ItemCodes:
         told = hashlib.sha256(f"{self.codes.shape} {self.sizes}".encode())
         told.update(np.ascontiguousarray(self.codes, dtype="<i4").tobytes())
         return told.hexdigest()
+
+    def prefixes(self, levels: int) -> NDArray[np.int64]:
+        """The number of every item's prefix of 1, 2, ... codes, from 0: [I, at most levels].
+
+        The last level tells items apart that share all others, so it makes no prefix of its own.
+        """
+        most = min(levels, max(self.codes.shape[1] - 1, 1))
+        found = [np.unique(self.codes[:, :level], axis=0, return_inverse=True)[1] for level in range(1, most + 1)]
+        return np.stack([each.ravel() for each in found], axis=1).astype(np.int64)
 
 
 def align_codes(rows: pl.DataFrame, ids: pl.Series, source: str) -> ItemCodes:
@@ -61,6 +70,12 @@ def align_codes(rows: pl.DataFrame, ids: pl.Series, source: str) -> ItemCodes:
         )
     _refuse_ties(codes, ids, source)
     return ItemCodes(codes, sizes, source)
+
+
+def shuffled_codes(codes: ItemCodes, seed: int) -> ItemCodes:
+    """The shuffled-profile control: the items exchange their codes at random."""
+    drawn = np.random.default_rng(seed).permutation(len(codes.codes))
+    return replace(codes, codes=codes.codes[drawn], source=f"shuffled({codes.source})")
 
 
 def _sizes(rows: pl.DataFrame, source: str) -> tuple[int, ...]:

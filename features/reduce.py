@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,14 @@ def pca(tables: Sequence[FeatureTable], dim: int) -> list[FeatureTable]:
     basis = vectors[:, ::-1][:, :dim]  # eigh sorts ascending
     basis = basis * np.sign(basis[np.abs(basis).argmax(axis=0), np.arange(dim)])  # one sign, whatever the solver
     return [_projected(table, mean, basis) for table in tables]
+
+
+def whitened(table: FeatureTable, dim: int) -> FeatureTable:
+    """The leading principal components, each of variance one: x [N, at most dim]; rows without a vector stay zero."""
+    (found,) = pca([table], min(dim, table.x.shape[1]))
+    spread = found.x[found.present].std(axis=0) if found.present.any() else np.ones(found.x.shape[1])
+    x = found.x / np.where(spread > 1e-6 * max(float(spread.max(initial=0)), 1e-30), spread, np.inf)
+    return replace(found, x=x.astype(np.float32), source=f"whitened({found.source})")
 
 
 def _moments(tables: Sequence[FeatureTable], width: int) -> tuple[np.ndarray, np.ndarray]:

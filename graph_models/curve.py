@@ -21,6 +21,26 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class Step:
+    """How far an epoch is, of models whose epochs take minutes."""
+
+    epoch: int  # from 1
+    done: int  # batches
+    batches: int  # of the epoch
+    max_epochs: int
+    seconds: float  # of this epoch so far
+
+    @property
+    def left(self) -> float:
+        """Seconds until the last epoch ends, at most: training may stop before."""
+        whole = self.seconds / self.done * self.batches
+        return whole * (self.max_epochs - self.epoch + 1) - self.seconds
+
+
+Progress = Callable[[Epoch | Step], None]
+
+
+@dataclass(frozen=True)
 class Fit:
     """A training run: its curve, and the vectors of the best validation."""
 

@@ -12,6 +12,7 @@ import torch
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
+from features.codes import ItemCodes
 from features.corpus import Part
 from features.table import EdgeTable, FeatureSet, FeatureTable, mean_of_items
 from schemas import sections
@@ -36,6 +37,7 @@ class GraphDataset:
     widths_item: tuple[int, ...] = ()
     adaptor: sections.Part | None = None  # how parts that read text make one vector of a row's sources
     edges: Mapping[str, EdgeTable] = field(default_factory=dict)  # proposed by a language model, by recipe
+    codes: ItemCodes | None = None  # semantic ids of the items
 
     @property
     def device(self) -> torch.device:
@@ -66,6 +68,8 @@ class GraphDataset:
             digest.update(name.encode())
             for array in (edges.user, edges.item, edges.label, edges.weight):
                 digest.update(array.tobytes())
+        if self.codes is not None:
+            digest.update(self.codes.hash.encode())
         return digest.hexdigest()
 
 
@@ -114,7 +118,7 @@ def sparse_csr(matrix: csr_matrix) -> Tensor:
 
 
 def _with_features(graph: GraphDataset, train: Part, features: FeatureSet) -> GraphDataset:
-    graph = replace(graph, edges=dict(features.edges))
+    graph = replace(graph, edges=dict(features.edges), codes=features.codes)
     if features.item is None:
         return graph
     item = features.item

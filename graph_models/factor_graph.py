@@ -21,7 +21,7 @@ Weight = Literal["idf", "uniform"]
 
 
 def factor_graph(
-    graph: GraphDataset, user: NDArray[np.int16], item: NDArray[np.int16], weight: Weight = "idf"
+    graph: GraphDataset, user: NDArray[np.integer], item: NDArray[np.integer], weight: Weight = "idf"
 ) -> HeteroData:
     """Link users and items to their factors (Shan et al., KDD 2025, arXiv 2412.18241, stage 1).
 
@@ -41,7 +41,7 @@ def factor_graph(
     return data
 
 
-def _add_factors(data: HeteroData, kind: Kind, codes: NDArray[np.int16], weight: Weight) -> None:
+def _add_factors(data: HeteroData, kind: Kind, codes: NDArray[np.integer], weight: Weight) -> None:
     rows = np.flatnonzero((codes >= 0).all(axis=1))
     stride = int(codes.max(initial=0)) + 1
     flat = codes[rows].astype(np.int64) + stride * np.arange(codes.shape[1])  # [P, L]

@@ -143,6 +143,11 @@ def needs_text(backbone: sections.Part, objectives: Sequence[sections.Objective]
     return BACKBONES[backbone.name].needs_text or any(OBJECTIVES[each.name].needs_text for each in objectives)
 
 
+def needs_codes(objectives: Sequence[sections.Objective]) -> bool:
+    """Whether any objective of a checked model reads semantic ids."""
+    return any(OBJECTIVES[each.name].needs_codes for each in objectives)
+
+
 def gives_vectors(backbone: sections.Part, objectives: Sequence[sections.Objective]) -> bool:
     """Whether text alone gives a node without train interactions a vector of a checked model."""
     return BACKBONES[backbone.name].needs_text or any(OBJECTIVES[each.name].gives_vectors for each in objectives)

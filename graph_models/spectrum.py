@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from scipy.sparse.linalg import svds
 
 Float64 = NDArray[np.float64]
 AT_LEAST = 128
+OVERSAMPLED, POWER_STEPS = 32, 5
 DENSE = 1_000_000  # entries up to which a matrix is decomposed whole
 _LATEST: dict[tuple[str, int], tuple[Float64, Float64, Float64]] = {}
 
@@ -35,7 +37,16 @@ def _leading(matrix: csr_matrix, rank: int) -> tuple[Float64, Float64, Float64]:
     """The leading singular triplets: left [U, rank], values [rank], right [rank, I].
 
     Small matrices are decomposed whole: the iteration may meet an invariant subspace there, and then draws at random.
+    Hundreds of triplets come from a randomised range (Halko et al., SIAM Review 2011), several times faster: the last
+    of them are less exact, the first ones are the same.
     """
+    if matrix.shape[0] * matrix.shape[1] > DENSE and rank > AT_LEAST:
+        from sklearn.utils.extmath import randomized_svd  # a second that only this case waits for
+
+        some = matrix.astype(np.float32)
+        settings: dict[str, Any] = {"power_iteration_normalizer": "QR", "n_iter": POWER_STEPS, "random_state": 0}
+        left, values, right = randomized_svd(some, rank, n_oversamples=OVERSAMPLED, **settings)
+        return left.astype(np.float64), values.astype(np.float64), right.astype(np.float64)
     if matrix.shape[0] * matrix.shape[1] > DENSE:
         left, values, right = svds(matrix, k=rank, v0=np.ones(min(matrix.shape)), solver="arpack")
         order = np.argsort(-values, kind="stable")

@@ -5,10 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graph_models.curve import Epoch
+from graph_models.curve import Epoch, Progress, Step
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
+
+
+def telling(progress: Progress | None, folder: Path | None) -> Progress | None:
+    """Who hears of a training: whoever was given, and a log in `folder`, if there is one."""
+    if folder is None:
+        return progress
+    log = EpochLog(folder)
+
+    def tell(event: Epoch | Step) -> None:
+        if isinstance(event, Epoch):
+            log(event)
+        if progress:
+            progress(event)
+
+    return tell
 
 
 class EpochLog:

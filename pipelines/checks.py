@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from features.recipes import RECIPES, check_recipes
 from features.recipes.choosing import Choosing
+from features.tokenizers import TOKENIZERS
+from graph_models.options import check_options
 from language_models.prices import check_prices
 from pipelines.compare.cells import make_cells
 from pipelines.compare.space import space_of
@@ -14,7 +16,7 @@ from recommenders.click import check_click_model
 from schemas.errors import ConfigError, unknown_name
 from schemas.records import KINDS
 from schemas.run import Run
-from schemas.sections import Features
+from schemas.sections import Features, SemanticIds
 
 
 def check_run(run: Run) -> None:
@@ -31,6 +33,8 @@ def check_run(run: Run) -> None:
     for model in run.models:
         check_model(model, run)
         _check_features(model.features, run, f"{run.file}: models.{model.name}.features")
+    for entry in run.semantic_ids:
+        _check_semantic_ids(entry, run)
     check_recommend(run)
     _check_compare(run)
     if run.click_models:
@@ -38,6 +42,17 @@ def check_run(run: Run) -> None:
     for click_model in run.click_models:
         check_click_model(click_model, run)
         _check_features(click_model.features, run, f"{run.file}: click_models.{click_model.name}.features")
+
+
+def _check_semantic_ids(entry: SemanticIds, run: Run) -> None:
+    where = f"{run.file}: semantic_ids.{entry.name}"
+    if entry.tokenizer not in TOKENIZERS:
+        raise ConfigError(unknown_name(f"{where}.tokenizer", entry.tokenizer, TOKENIZERS))
+    tokenizer = TOKENIZERS[entry.tokenizer]
+    check_options(tokenizer, entry.options, f"{where}.options")
+    if tokenizer.reads_text and not entry.texts:
+        raise ConfigError(f"{where}.item: {entry.tokenizer} quantises texts, found none; name a column or recipe/field")
+    _check_features(Features(item=entry.item), run, where)
 
 
 def _check_compare(run: Run) -> None:

@@ -65,13 +65,15 @@ def _add_job(name: str, doc: str) -> None:
 
 
 for _name, _doc in {
-    "night": "The whole job: ingest, split, plan, generate, encode, materialize, train, evaluate, recommend, report.",
+    "night": "The whole job: ingest, split, plan, generate, encode, materialize, tokenize, train, evaluate, recommend, "
+    "report.",
     "ingest": "Read and check the source files; publish users, items and interactions.",
     "split": "Cut the interactions into train, valid and test.",
     "plan": "How many prompts would be asked, and what they may cost; asks nothing.",
     "generate": "Ask the language model what is not in the ledger, read the answers, gate and publish the profiles.",
     "encode": "Encode the texts that have no vector yet.",
     "materialize": "Gate and publish tonight's embeddings.",
+    "tokenize": "Give every item its semantic ids, entry by entry of [[semantic_ids]]; known items keep theirs.",
     "train": "Train every model for every seed; early stopping on validation.",
     "evaluate": "Measure every model on the test part, once; intervals against the baseline.",
     "recommend": "Publish the recommendations of the model that is best on validation.",
@@ -172,7 +174,9 @@ def replay(
 def list_parts(
     kind: Annotated[
         str,
-        typer.Argument(help="recipes, backbones, objectives, adaptors, recommenders, click_models, encoders, engines"),
+        typer.Argument(
+            help="recipes, backbones, objectives, adaptors, recommenders, tokenizers, click_models, encoders, engines"
+        ),
     ],
     as_json: JsonOption = False,
 ) -> None:

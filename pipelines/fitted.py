@@ -12,6 +12,7 @@ import polars as pl
 
 from evaluation.judge import examine
 from evaluation.protocol import Exam
+from features.codes import ItemCodes, align_codes, shuffled_codes
 from features.corpus import Corpus
 from features.recipes import can_write
 from features.reduce import pca
@@ -29,14 +30,15 @@ from features.table import (
     shuffled,
     shuffled_edges,
 )
-from graph_models.curve import Epoch
+from graph_models.curve import Epoch, Progress
 from graph_models.parallel import SINGLE, Group
 from pipelines.lineage import Source, Written, file_hash, loregraph_version
 from pipelines.night import Night, write_json
 from pipelines.predecessor import Place, find_place, remember
 from recommenders import RECOMMENDERS, make_recommender
-from recommenders.base import Progress, Recommender
+from recommenders.base import Recommender
 from recommenders.graph import Graph
+from recommenders.sequential.sequences import Sequential
 from schemas.errors import ConfigError, StoreError, unknown_name
 from schemas.records import KINDS, Kind, canonical, sha256
 from schemas.run import Run
@@ -180,17 +182,32 @@ def feature_tables(night: Night, model: Model | ClickModel, corpus: Corpus, seed
     wanted = model.features
     if wanted is None:
         return FeatureSet()
+    return replace(_texts_and_edges(night, model, wanted, corpus, seed), codes=_codes(night, model, corpus, seed))
+
+
+def _texts_and_edges(
+    night: Night, model: Model | ClickModel, wanted: Features, corpus: Corpus, seed: int
+) -> FeatureSet:
     edges = {recipe: _edges(night, corpus, recipe) for recipe in wanted.edges}
     edges = {recipe: _controlled_edges(each, model.control, corpus, seed) for recipe, each in edges.items()}
     if wanted.item is None:
         return FeatureSet(edges=edges)
-    sources = {kind: [_aligned(night, corpus, kind, text) for text in wanted.texts(kind)] for kind in KINDS}
+    sources = {kind: [aligned(night, corpus, kind, text) for text in wanted.texts(kind)] for kind in KINDS}
     if wanted.pca is not None:
         reduced = iter(pca([*sources["item"], *sources["user"]], wanted.pca))
         sources = {kind: [next(reduced) for _ in tables] for kind, tables in sources.items()}
     fuse = joined if wanted.fuse == "concat" else averaged
     item, user = fuse(sources["item"]), fuse(sources["user"]) if sources["user"] else None
     return FeatureSet(*_controlled(item, user, model.control, corpus, seed), edges)
+
+
+def _codes(night: Night, model: Model | ClickModel, corpus: Corpus, seed: int) -> ItemCodes | None:
+    """The semantic ids of a model; controls that take an item's text from it hand its codes to another item."""
+    name = model.features.semantic_ids if model.features else None
+    if name is None:
+        return None
+    codes = align_codes(night.read("semantic_ids").filter(pl.col("name") == name), corpus.ids("item"), name)
+    return codes if model.control in ("none", "shuffled_users") else shuffled_codes(codes, seed)
 
 
 def _controlled(
@@ -222,6 +239,7 @@ def _origin(night: Night, model: Model, seed: int, place: Place) -> dict[str, An
         texts = [f"{kind}:{source_name(night, text)}" for kind in KINDS for text in model.features.texts(kind)]
         parts |= {"embeddings": texts} if texts else {}
         parts |= {"llm_edges": list(model.features.edges)} if model.features.edges else {}
+        parts |= {"semantic_ids": [model.features.semantic_ids]} if model.features.semantic_ids else {}
     sources = night.trace.sources(parts)
     if (start := place.start) is not None:
         sources.append(Source(_lineage_name(model.name, seed), ds=start.ds, config_hash=start.config_hash))
@@ -253,7 +271,8 @@ def _place(night: Night, model: Model, seed: int, corpus: Corpus) -> Place:
 
     Whether it may start from an earlier model decides nothing; from which one it does is part of the hash.
     """
-    training = night.run.training_of(model).model_dump(exclude={"warm_start"}) if model.backbone else None
+    trained = model.backbone is not None or issubclass(RECOMMENDERS[model.recommender], Sequential)
+    training = night.run.settings_of(model).model_dump(exclude={"warm_start", "tensorboard"}) if trained else None
     decides = {
         "split_id": corpus.split_id,
         "users": corpus.num_users,
@@ -264,6 +283,7 @@ def _place(night: Night, model: Model, seed: int, corpus: Corpus) -> Place:
         "training": training,
         "selection": night.run.evaluation.selection,
         "seed": seed,
+        **codes_hash(night, model.features, corpus),
         **outside(model, night.run),
     }
     return find_place(night, model, seed, sha256(canonical(decides))[:16], corpus.split_id)
@@ -295,7 +315,16 @@ def edges_hash(night: Night, features: Features | None) -> str | None:
     return sha256(canonical(rows.select(columns).sort(columns).rows()))
 
 
-def _aligned(night: Night, corpus: Corpus, kind: Kind, source: str) -> FeatureTable:
+def codes_hash(night: Night, features: Features | None, corpus: Corpus) -> dict[str, str]:
+    """The codes that a model reads, as a hash; nothing of models that read none."""
+    if features is None or features.semantic_ids is None:
+        return {}
+    rows = night.read("semantic_ids").filter(pl.col("name") == features.semantic_ids)
+    return {"semantic_ids": align_codes(rows, corpus.ids("item"), features.semantic_ids).hash}
+
+
+def aligned(night: Night, corpus: Corpus, kind: Kind, source: str) -> FeatureTable:
+    """Tonight's vectors of one text in index order. Raises ConfigError where the embeddings have none of that name."""
     name = source_name(night, source)
     embeddings = night.read("embeddings", columns=["kind", "id", "source", "vector"])
     rows = embeddings.filter((pl.col("kind") == kind) & (pl.col("source") == name))

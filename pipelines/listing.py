@@ -15,6 +15,7 @@ REGISTRIES = {
     "objectives": ("graph_models.objectives", "OBJECTIVES"),
     "adaptors": ("graph_models.adaptors", "ADAPTORS"),
     "recommenders": ("recommenders", "RECOMMENDERS"),
+    "tokenizers": ("features.tokenizers", "TOKENIZERS"),
     "click_models": ("recommenders.click", "CLICK_MODELS"),
     "encoders": ("language_models.encoders", "ENCODERS"),
     "engines": ("language_models.engines", "ENGINES"),

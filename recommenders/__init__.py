@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from recommenders.base import Progress, Recommender
+from graph_models.curve import Progress
+from recommenders.base import Recommender
 from recommenders.cold_items import check_cold_items
 from recommenders.ease import EASE
 from recommenders.gf_cf import GFCF
 from recommenders.graph import Graph
+from recommenders.hstu import HSTU
 from recommenders.item_knn import ItemKNN
 from recommenders.lore_filter import LoreFilter
+from recommenders.most_recent import MostRecent
 from recommenders.popularity import Popularity
 from recommenders.pure_svd import PureSVD
+from recommenders.sasrec import SASRec
+from recommenders.text_knn import TextKNN
 from recommenders.text_match import TextMatch
+from recommenders.tiger import Tiger
 from recommenders.transfer import Transfer
 from schemas.errors import ConfigError, StoreError, unknown_name
 from schemas.run import Run
@@ -24,11 +30,16 @@ RECOMMENDERS: dict[str, type[Recommender]] = {
     "ease": EASE,
     "gf_cf": GFCF,
     "graph": Graph,
+    "hstu": HSTU,
     "item_knn": ItemKNN,
     "lore_filter": LoreFilter,
+    "most_recent": MostRecent,
     "popularity": Popularity,
     "pure_svd": PureSVD,
+    "sasrec": SASRec,
+    "text_knn": TextKNN,
     "text_match": TextMatch,
+    "tiger": Tiger,
     "transfer": Transfer,
 }
 
@@ -39,9 +50,9 @@ def check_model(model: Model, run: Run) -> None:
     if model.recommender not in RECOMMENDERS:
         raise ConfigError(unknown_name(f"{where}.recommender", model.recommender, RECOMMENDERS))
     read = model.features
-    if model.control != "none" and (read is None or not (read.item or read.edges)):
+    if model.control != "none" and (read is None or not (read.item or read.edges or read.semantic_ids)):
         raise ConfigError(
-            f"{where}.control: {model.control} changes texts and edges; add [models.features] or remove it"
+            f"{where}.control: {model.control} changes texts, edges and codes; add [models.features] or remove it"
         )
     check_cold_items(model, run, RECOMMENDERS[model.recommender].places_cold_items)
     RECOMMENDERS[model.recommender].check(model, run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self
@@ -19,14 +19,13 @@ from evaluation.ranking import rank_vectors
 from evaluation.recommendations import Recommendations
 from features.corpus import Corpus
 from features.table import FeatureSet
-from graph_models.curve import Epoch
+from graph_models.curve import Progress
 from graph_models.options import check_options
 from schemas.errors import ConfigError, StoreError
 from schemas.run import Run
 from schemas.sections import Model
 
 Float32 = NDArray[np.float32]
-Progress = Callable[[Epoch], None]
 
 
 class Recommender(ABC):

@@ -16,16 +16,16 @@ from features.corpus import Corpus
 from features.table import FeatureSet, FeatureTable
 from graph_models.adaptors import check_adaptor
 from graph_models.checkpoint import Checkpoint
-from graph_models.curve import Epoch, Fit, Selection
+from graph_models.curve import Epoch, Fit, Progress, Selection
 from graph_models.dataset import GraphDataset, make_dataset
 from graph_models.device import find_device, seeded
 from graph_models.kept import Kept, node_table
-from graph_models.model import GraphModel, build_model, check_parts, gives_vectors, needs_text
+from graph_models.model import GraphModel, build_model, check_parts, gives_vectors, needs_codes, needs_text
 from graph_models.parallel import SINGLE, Group
-from graph_models.tensorboard import EpochLog
+from graph_models.tensorboard import telling
 from graph_models.trainer import fit
 from graph_models.warm_start import warm_start
-from recommenders.base import Float32, Progress, Recommender
+from recommenders.base import Float32, Recommender
 from recommenders.cold_items import place_cold_items
 from recommenders.intention import Steered, intention_of
 from schemas.errors import ConfigError
@@ -89,6 +89,11 @@ class Graph(Steered):
         check_parts(model.backbone, model.objectives, where)
         if needs_text(model.backbone, model.objectives) and (model.features is None or model.features.item is None):
             raise ConfigError(f"{where}.features.item: missing; its backbone or objectives read text")
+        if needs_codes(model.objectives) and (model.features is None or model.features.semantic_ids is None):
+            raise ConfigError(
+                f"{where}.features.semantic_ids: missing; its objectives read codes of items: name an entry of "
+                "[[semantic_ids]]"
+            )
         if model.cold_items == "text" and gives_vectors(model.backbone, model.objectives):
             raise ConfigError(f"{where}.cold_items: its backbone or objectives reach new items already; remove it")
         if model.features is not None and model.features.adaptor is not None:
@@ -157,16 +162,8 @@ class Graph(Steered):
 
     def _told(self, phase: str) -> Progress | None:
         """Who hears of each epoch: whoever was given, and TensorBoard where the run file asks for it."""
-        if not self.training.tensorboard or self.folder is None:
-            return self.progress
-        log, other = EpochLog(self.folder / "tensorboard" / phase), self.progress
-
-        def tell(epoch: Epoch) -> None:
-            log(epoch)
-            if other:
-                other(epoch)
-
-        return tell
+        folder = self.folder if self.training.tensorboard else None
+        return telling(self.progress, folder and folder / "tensorboard" / phase)
 
     def save(self, folder: Path) -> None:
         super().save(folder)

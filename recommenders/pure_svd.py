@@ -9,9 +9,10 @@ from typing import Any, ClassVar, Self
 from features.corpus import Corpus
 from features.table import FeatureSet
 from graph_models.backbones.ids import spectral
+from graph_models.curve import Progress
 from graph_models.dataset import make_dataset
 from graph_models.options import Size
-from recommenders.base import InnerProduct, Progress
+from recommenders.base import InnerProduct
 from recommenders.cold_items import place_cold_items
 from schemas.run import Run
 from schemas.sections import Model

@@ -13,11 +13,11 @@ import polars as pl
 from features.corpus import Corpus
 from features.table import FeatureSet
 from graph_models.backbones import BACKBONES
+from graph_models.curve import Progress
 from graph_models.dataset import make_dataset
 from graph_models.device import find_device
 from graph_models.kept import PARAMETERS, Kept, is_kept
 from graph_models.model import build_model
-from recommenders.base import Progress
 from recommenders.graph import has_vector
 from recommenders.intention import Steered, intention_of
 from schemas.errors import ConfigError, DataError

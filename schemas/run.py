@@ -139,6 +139,10 @@ class Run(Section):
         """The trainer's settings for one model: `[training]` with the model's own keys on top."""
         return Training.model_validate({**self.training.model_dump(), **model.training})
 
+    def settings_of(self, model: Model) -> Training | SequenceTraining:
+        """The trainer's settings for one model, whichever trainer it has."""
+        return self.training_of(model) if model.recommender == "graph" else self.sequence_training_of(model)
+
     def sequence_training_of(self, model: Model) -> SequenceTraining:
         """The settings for one sequential model: `[sequence_training]` with the model's own keys on top."""
         return SequenceTraining.model_validate({**self.sequence_training.model_dump(), **model.training})
@@ -167,7 +171,7 @@ def load_run(file: Path, lake: str | None = None, max_cost_usd: float | None = N
             run.llm_of(recipe.name)
         for model in run.models:
             _training_keys(model)
-            run.training_of(model)
+            run.settings_of(model)
         for system in run.compare.systems if run.compare else ():
             _training_keys(system, "compare.systems")
         for click_model in run.click_models:
@@ -226,9 +230,10 @@ def _llm_keys(recipe: Recipe) -> None:
 
 
 def _training_keys(model: Model | System, where: str = "models") -> None:
+    fields = (Training if model.recommender == "graph" else SequenceTraining).model_fields
     for key in model.training:
-        if key not in Training.model_fields:
-            raise ConfigError(unknown_name(f"{where}.{model.name}.training", key, Training.model_fields))
+        if key not in fields:
+            raise ConfigError(unknown_name(f"{where}.{model.name}.training", key, fields))
 
 
 def _click_training_keys(model: ClickModel) -> None:

@@ -236,8 +236,8 @@ TABLES: Mapping[str, Table] = {
         key=("kind", "id", "source"),
     ),
     "semantic_ids": Table(
-        "codes of every item by entry of [[semantic_ids]], coarse to fine, the last one to tell ties apart; sizes: codes "
-        "of each level; fit: hash of the tokenizer and what it was fitted on, the same while codes are stable",
+        "codes of every item by entry of [[semantic_ids]], coarse to fine, the last one to tell ties apart; sizes: "
+        "codes of each level; fit: hash of the tokenizer and what it was fitted on, the same while codes are stable",
         {
             "name": String,
             "id": String,

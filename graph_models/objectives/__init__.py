@@ -2,6 +2,7 @@
 
 from graph_models.objectives.autograph import AutoGraph
 from graph_models.objectives.base import Objective
+from graph_models.objectives.code_nodes import CodeNodes
 from graph_models.objectives.kar import KAR
 from graph_models.objectives.llmrec_features import LLMRecFeatures
 from graph_models.objectives.llmrec_triplets import LLMRecTriplets
@@ -12,6 +13,7 @@ from graph_models.objectives.text_init import TextInit
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "autograph": AutoGraph,
+    "code_nodes": CodeNodes,
     "kar": KAR,
     "llmrec_features": LLMRecFeatures,
     "llmrec_triplets": LLMRecTriplets,

@@ -21,6 +21,7 @@ class Objective(nn.Module, ABC):
 
     source: ClassVar[str]  # the paper
     needs_text: ClassVar[bool] = False  # whether the graph must have x_user and x_item
+    needs_codes: ClassVar[bool] = False  # whether the graph must have codes of items
     space: ClassVar[Mapping[str, Sequence[Any]]] = MappingProxyType({})  # option -> values that a search may try
     gives_vectors: ClassVar[bool] = False  # whether text alone gives a node without train interactions its vector
     node_rows: ClassVar[tuple[str, ...]] = ()  # parameters and kept buffers with one row for each node, users first

@@ -18,7 +18,7 @@ from pipelines.steps import STEPS
 from schemas.errors import DataError
 from schemas.run import load_run
 
-FIRST = ("ingest", "split", "generate", "encode", "materialize")  # what the matrix reads is made by these
+FIRST = ("ingest", "split", "generate", "encode", "materialize", "tokenize")  # what it reads
 NEEDED = {"users": "ingest", "items": "ingest", "splits": "split"}  # table -> the step that makes it
 
 

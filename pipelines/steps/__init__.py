@@ -4,6 +4,7 @@ from pipelines.steps.generation import ask, generate, plan, publish
 from pipelines.steps.models import evaluate, recommend, train
 from pipelines.steps.reporting import report
 from pipelines.steps.tables import ingest, split
+from pipelines.steps.tokens import tokenize
 from pipelines.steps.vectors import encode, materialize
 
 STEPS = {
@@ -13,6 +14,7 @@ STEPS = {
     "generate": generate,
     "encode": encode,
     "materialize": materialize,
+    "tokenize": tokenize,
     "train": train,
     "evaluate": evaluate,
     "recommend": recommend,
@@ -32,5 +34,6 @@ __all__ = [
     "recommend",
     "report",
     "split",
+    "tokenize",
     "train",
 ]

@@ -15,7 +15,7 @@ from evaluation.judge import Verdict, examine
 from evaluation.metrics import Scores
 from evaluation.protocol import testing, validation
 from features.corpus import Corpus
-from graph_models.curve import Epoch
+from graph_models.curve import Epoch, Step
 from graph_models.parallel import joined
 from pipelines.fitted import Fitted, fit, lineage_of, read_fitted
 from pipelines.indexing import build_index
@@ -148,9 +148,13 @@ def _chosen(run: Run, model: str | None = None, seed: int | None = None) -> Iter
             yield from ((each, number) for number in run.seeds if seed in (None, number))
 
 
-def _tell(advance: Advance, name: str, run: Run, epoch: Epoch) -> None:
+def _tell(advance: Advance, name: str, run: Run, epoch: Epoch | Step) -> None:
     """How far a training is, while it runs."""
     metric = run.evaluation.selection
+    if isinstance(epoch, Step):
+        left = f"at most {epoch.left / 60:.0f} min left" if epoch.left >= 60 else "at most a minute left"
+        advance(0, f"{name}: epoch {epoch.epoch}, step {epoch.done} of {epoch.batches}, {left}")
+        return
     valid = f", {metric} {epoch.valid[metric]:.4f} on validation" if epoch.valid else ""
     advance(0, f"{name}: epoch {epoch.epoch}{valid}, {epoch.seconds:.1f} s an epoch")
 

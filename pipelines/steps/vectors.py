@@ -38,7 +38,7 @@ class TextSource:
 
 
 def text_sources(run: Run) -> list[TextSource]:
-    """Every text that a model of the run reads, each once, in the order of the run file."""
+    """Every text that a model or a tokenizer of the run reads, each once, in the order of the run file."""
     found: dict[TextSource, None] = {}
     read = [*(model.features for model in run.models), *(model.features for model in run.click_models)]
     read += run.compare.features() if run.compare else ()
@@ -46,6 +46,8 @@ def text_sources(run: Run) -> list[TextSource]:
         if features is not None:
             for kind in KINDS:
                 found |= {TextSource(kind, text): None for text in features.texts(kind)}
+    for entry in run.semantic_ids:
+        found |= {TextSource("item", text): None for text in entry.texts}
     return list(found)
 
 

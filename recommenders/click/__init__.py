@@ -27,10 +27,12 @@ def check_click_model(model: ClickModel, run: Run) -> None:
     read = model.features
     if model.control == "shuffled" and read is None:
         raise ConfigError(f"{where}.control: shuffled permutes texts; add features or remove it")
-    if read is not None and read.item is None:
-        raise ConfigError(f"{where}.features.item: missing; without texts leave features out")
+    if read is not None and read.item is None and read.semantic_ids is None:
+        raise ConfigError(f"{where}.features.item: missing; without texts and semantic_ids leave features out")
     if read is not None and (read.edges or read.adaptor is not None):
-        raise ConfigError(f"{where}.features: a click model reads texts alone; remove edges and adaptor")
+        raise ConfigError(
+            f"{where}.features: a click model reads texts and semantic ids alone; remove edges and adaptor"
+        )
 
 
 def make_predictor(

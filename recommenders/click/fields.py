@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from features.codes import ItemCodes
 from features.corpus import Corpus, attributes
 from schemas.errors import ConfigError, unknown_name
 from schemas.records import Kind
@@ -39,6 +40,17 @@ def make_fields(corpus: Corpus, settings: Click) -> Fields:
     """Read the configured attributes. Raises ConfigError on a column that a table does not have."""
     item = _fields(corpus.items, settings.attributes, "item")
     return Fields(corpus.num_items, item, _fields(corpus.users, settings.user_attributes, "user"))
+
+
+def with_codes(fields: Fields, codes: ItemCodes | None) -> Fields:
+    """The same, and every prefix of an item's semantic ids as one more attribute; as they are where there are none."""
+    if codes is None:
+        return fields
+    numbers = codes.prefixes(codes.codes.shape[1]) + 1  # 0 fills up
+    more = (
+        Field(f"{codes.source}.{level}", ids[:, None], int(ids.max()) + 1) for level, ids in enumerate(numbers.T, 1)
+    )
+    return replace(fields, item=(*fields.item, *more))
 
 
 class Embeddings(nn.Module):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from features.table import FeatureSet
 from graph_models.checkpoint import Checkpoint
 from graph_models.device import find_device, seeded
-from recommenders.click.fields import Fields
+from recommenders.click.fields import Fields, with_codes
 from recommenders.click.samples import ClickData, Samples
 from recommenders.click.tower import Inputs, Tower, on_device
 from recommenders.click.trainer import ClickEpoch, best_of, probabilities, train
@@ -53,6 +53,7 @@ class Predictor:
     def fit(self, data: ClickData, fields: Fields, features: FeatureSet) -> None:
         """Learn. `features` has no text for a model without any. Raises ConfigError on texts that do not fit."""
         with seeded(self.seed):
+            fields = with_codes(fields, features.codes)
             make: Any = self.make  # options were checked by name
             inputs = Inputs(fields, data.ratings, features)
             tower: Tower = make(inputs, self.settings.dropout, **self.model.options).to(self.device)

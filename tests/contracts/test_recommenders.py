@@ -17,22 +17,35 @@ from graph_models.backbones import BACKBONES
 from graph_models.objectives import OBJECTIVES
 from recommenders import RECOMMENDERS, load_recommender, make_recommender
 from recommenders.base import InnerProduct, Recommender
+from recommenders.sequential.sequences import Sequential
 from schemas.run import Run
-from schemas.sections import Data, Evaluation, Features, Model, Objective, Part, Training
+from schemas.sections import Data, Evaluation, Features, Model, Objective, Part, SequenceTraining, Training
 from tests.support.communities import ITEMS, USERS, community_text, two_communities
 
 TRAINING = Training(
     loss="infonce", negatives=20, batch_size=64, learning_rate=0.02, max_epochs=20, evaluate_every=5, patience=2
 )
 JUDGED = Evaluation(selection="ndcg@5")  # any ranking of 21 items has nearly the whole recall@20
-RUN = Run(name="two", lake="lake", data=Data(path="data"), training=TRAINING, evaluation=JUDGED, device="cpu")
-TEXT = Features(item="title", edges=("llmrec.edges", "once.generate"))
+SEQUENCES = SequenceTraining(learning_rate=0.01, batch_size=16, max_epochs=30, evaluate_every=5, patience=2)
+RUN = Run(
+    name="two",
+    lake="lake",
+    data=Data(path="data"),
+    training=TRAINING,
+    sequence_training=SEQUENCES,
+    evaluation=JUDGED,
+    device="cpu",
+)
+TEXT = Features(item="title", edges=("llmrec.edges", "once.generate"), semantic_ids="made")
 SMALL: dict[str, dict[str, Any]] = {  # where what was published for graphs a thousand times as large learns the gaps
     "autocf": {"uniformity": 0.1, "score": "cosine"},
     "dccf": {"score": "cosine"},
+    "hstu": {"dim": 16, "dropout": 0.1},
     "lightgcl": {"rank": 2, "weight": 0.1, "score": "cosine"},
     "mf": {"score": "cosine"},
+    "sasrec": {"dim": 16, "dropout": 0.1},
     "simgcl": {"weight": 0.1},
+    "tiger": {"dim": 16, "inner": 32, "heads": 2, "head_dim": 8, "layers": 1},
 }
 
 
@@ -49,7 +62,12 @@ GRAPHS = [  # every backbone, and every objective on two of them
     for objective in (None, *(OBJECTIVES if backbone in ("lightgcn", "alpharec") else ()))
 ]
 OTHERS = [
-    Model(name=name, recommender=name, features=TEXT if name != "popularity" else None)
+    Model(
+        name=name,
+        recommender=name,
+        options=SMALL.get(name, {}),
+        features=TEXT if name != "popularity" else None,
+    )
     for name in RECOMMENDERS
     if name not in ("graph", "transfer")  # one needs a backbone, one a trained model (recommenders/test_transfer.py)
 ]
@@ -176,7 +194,7 @@ def test_the_registry_holds_every_recommender_of_the_folder():
             for each in vars(module).values()
             if inspect.isclass(each) and issubclass(each, Recommender) and not inspect.isabstract(each)
         }
-    assert found - {InnerProduct} == set(RECOMMENDERS.values())
+    assert found - {InnerProduct, Sequential} == set(RECOMMENDERS.values())
     assert all(name == each.name for name, each in RECOMMENDERS.items())
 
 

@@ -103,6 +103,22 @@ def test_the_tasks_follow_each_other(airflow) -> None:
     }
 
 
+def test_items_are_coded_before_models_are_trained(environment: Callable[[], Path], tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text(
+        'name = "x"\nlake = "lake"\nbaseline = "a"\n[data]\npath = "."\n'
+        '[[semantic_ids]]\nname = "codes"\nitem = "title"\n[[models]]\nname = "a"\nrecommender = "popularity"\n'
+    )
+    code = (
+        "import loregraph_dags as d\n"
+        "print(d.training_dag(d.each, d.embeddings_asset).get_task('train').upstream_task_ids)"
+    )
+    settings = {"LOREGRAPH_RUN": str(tmp_path / "run.toml"), "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'dags'}"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **settings}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "{'tokenize'}"
+
+
 def test_only_the_infrastructure_is_worth_another_try(airflow) -> None:
     from schemas.errors import BudgetError, ConfigError, GateError, StoreError
 

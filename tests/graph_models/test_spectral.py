@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_matrix
 
 from features.corpus import Part
 from graph_models.backbones.ids import STD, spectral
 from graph_models.backbones.lightgcn import LightGCN
 from graph_models.dataset import make_dataset
+from graph_models.spectrum import _normalised, singular_vectors
 
 EDGES = [(0, 0), (0, 1), (1, 0), (1, 1), (2, 2), (2, 3), (3, 2), (3, 3), (3, 0)]
 
@@ -51,3 +53,17 @@ def test_the_option_starts_there_with_a_little_noise(graph) -> None:
     start = LightGCN(graph, dim=2, init="spectral").inputs().detach()
     noise = start - spectral(graph, 2)
     assert 0 < noise.abs().max() < 0.06
+
+
+def test_hundreds_of_vectors_come_from_a_randomised_range_and_span_the_same_space() -> None:
+    rng = np.random.default_rng(0)
+    factors = rng.gamma(0.3, size=(1500, 40)) @ rng.gamma(0.3, size=(40, 900))
+    seen = csr_matrix(factors > np.quantile(factors, 0.9))
+    left, values, right = singular_vectors(seen, 200)
+    few = singular_vectors(seen, 20)
+    exact = np.linalg.svd(_normalised(seen).toarray(), compute_uv=False)
+    np.testing.assert_allclose(values[:40], exact[:40], rtol=1e-3)
+    assert np.all(values <= exact[:200] * (1 + 1e-5))
+    assert values[-1] > 0.9 * exact[199]
+    np.testing.assert_allclose(np.abs(np.sum(right[:3] * few[2][:3], axis=1)), 1, atol=1e-3)
+    assert left.shape == (1500, 200)

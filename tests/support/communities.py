@@ -1,8 +1,13 @@
-"""Two communities that share no item: what a user is missing is the one item of his community that was held out."""
+"""Two communities that share no item: what a user is missing is the one item of his community that was held out.
+
+Every user walks down the circle of his community's items, from a place of his own; the last one is test, the one before
+valid: whoever looks at the order alone knows what comes next, too.
+"""
 
 import numpy as np
 import polars as pl
 
+from features.codes import ItemCodes
 from features.corpus import Corpus, make_corpus
 from features.table import EdgeTable, FeatureSet, FeatureTable
 
@@ -14,7 +19,8 @@ def two_communities() -> Corpus:
     rows = []
     for user in range(2 * USERS):
         community = user // USERS
-        for item in range(ITEMS):
+        for step in range(ITEMS):
+            item = (user - 1 - step) % ITEMS
             part = {user % ITEMS: "test", (user + 1) % ITEMS: "valid"}.get(item, "train")
             rows.append((f"u{user:02}", f"i{community * ITEMS + item:02}", part))
     splits = pl.DataFrame(rows, schema=["user_id", "item_id", "part"], orient="row").with_columns(
@@ -29,7 +35,10 @@ def two_communities() -> Corpus:
 
 
 def community_text(dim: int = 12) -> FeatureSet:
-    """A direction for each community and a little noise, and proposed edges; the last user and item have neither."""
+    """A direction for each community and a little noise, and proposed edges; the last user and item have neither.
+
+    The codes of an item are its community and its number in it; the last item is a community of its own.
+    """
     rng = np.random.default_rng(0)
     centre = rng.normal(size=(2, dim))
     tables = {}
@@ -38,7 +47,12 @@ def community_text(dim: int = 12) -> FeatureSet:
         x = np.vstack([x / np.linalg.norm(x, axis=1, keepdims=True), np.zeros(dim)]).astype(np.float32)
         tables[kind] = FeatureTable(kind, x, np.arange(2 * size + 1) < 2 * size, f"made.{kind}")
     edges = {recipe: community_edges(recipe) for recipe in ("llmrec.edges", "once.generate")}
-    return FeatureSet(tables["item"], tables["user"], edges)
+    return FeatureSet(tables["item"], tables["user"], edges, codes=community_codes())
+
+
+def community_codes() -> ItemCodes:
+    codes = np.column_stack([np.arange(2 * ITEMS + 1) // ITEMS, np.arange(2 * ITEMS + 1) % ITEMS])
+    return ItemCodes(codes.astype(np.int32), (3, ITEMS), "made")
 
 
 def community_edges(source: str) -> EdgeTable:
