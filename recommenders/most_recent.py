@@ -27,7 +27,7 @@ class MostRecent(RecentItems):
     source: ClassVar[str] = "first-order Markov chain (Rendle et al., WWW 2010), counted, not learned"
     space: ClassVar[Mapping[str, Sequence[Any]]] = {"window": (1, 2, 4, 8), "power": (0.0, 0.3, 0.5), "recent": (1, 3)}
 
-    def __init__(self, *, window: Size = 1, power: Power = 0.3, recent: Size = 1) -> None:
+    def __init__(self, *, window: Size = 3, power: Power = 0.3, recent: Size = 1) -> None:
         self.window, self.power, self.recent = window, power, recent
 
     def fit(self, corpus: Corpus, features: FeatureSet) -> None:

@@ -43,7 +43,7 @@ def test_a_wider_window_counts_later_ones_less(corpus):
 
 
 def test_the_last_item_decides_and_at_test_it_is_that_of_validation(corpus):
-    made = MostRecent(power=0.0)
+    made = MostRecent(window=1, power=0.0)
     made.fit(corpus, FeatureSet())
     user, seen = np.array([3]), corpus.train.by_user
     assert made.recommend(user, 1, seen).item[0, 0] == 1  # after i0
@@ -54,7 +54,7 @@ def test_the_last_item_decides_and_at_test_it_is_that_of_validation(corpus):
 
 def test_popular_followers_can_be_weighed_down(corpus):
     """After i1 came i2 twice and i4 once; i2 is twice as popular."""
-    made = MostRecent(power=1.0)
+    made = MostRecent(window=1, power=1.0)
     made.fit(corpus, FeatureSet())
     assert made.between(np.array([1]))[0, [2, 4]].tolist() == pytest.approx([1.0, 1.0])
 
