@@ -1,0 +1,41 @@
+"""The sections of a run file: one immutable object each, with what every key means and what it is by default."""
+
+from schemas.sections.base import Control, Metric, Option, Protocol, Section
+from schemas.sections.clicks import Click, ClickModel, ClickTraining
+from schemas.sections.data import Data, Split
+from schemas.sections.judging import Compare, CompareText, Evaluation, Recommend, System
+from schemas.sections.language import Llm, Recipe, Refresh
+from schemas.sections.models import Features, Model, Objective, Part, SequenceTraining, Training
+from schemas.sections.texts import GATED_MEASURES, Encoder, Gates, Quality, SemanticIds
+
+__all__ = [
+    "GATED_MEASURES",
+    "Click",
+    "ClickModel",
+    "ClickTraining",
+    "Compare",
+    "CompareText",
+    "Control",
+    "Data",
+    "Encoder",
+    "Evaluation",
+    "Features",
+    "Gates",
+    "Llm",
+    "Metric",
+    "Model",
+    "Objective",
+    "Option",
+    "Part",
+    "Protocol",
+    "Quality",
+    "Recipe",
+    "Recommend",
+    "Refresh",
+    "Section",
+    "SemanticIds",
+    "SequenceTraining",
+    "Split",
+    "System",
+    "Training",
+]
