@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
-from rapidfuzz import process
 
-from evaluation.recommendations import Recommendations
 from features.corpus import Corpus
 from language_models.encoders import make_encoder
 from pipelines.checks import check_run
 from pipelines.fitted import Fitted, read_fitted
+from pipelines.lookup import Served
 from pipelines.night import Night, last_night, open_night, refuse_missing
 from pipelines.steps.models import select
 from recommenders import load_recommender
 from recommenders.intention import FILE, Steered, check_alpha
-from schemas.errors import ConfigError, DataError, unknown_name
+from schemas.errors import ConfigError, unknown_name
 from schemas.run import load_run
 
 
@@ -48,29 +45,15 @@ def ask(
     night = open_night(run, ds or last_night(run))
     refuse_missing(night, {"splits": "night"}, "ask")
     corpus = night.corpus()
-    row = _row_of(user, corpus.ids("user"), night.ds)
     fitted = _chosen(night, corpus, model)
     recommender = load_recommender(night.work / fitted.folder)
+    served = Served(night.ds, corpus, fitted, recommender)
+    row = served.row("user", user, "ask")
     if not isinstance(recommender, Steered):
         raise ConfigError(f"ask --model: {fitted.name}: {fitted.recommender} cannot follow a sentence")
     vector = make_encoder(run.encoder).encode([intention.strip()])  # [1, D]
     found = recommender.recommend_for(np.array([row]), vector, alpha, k)
-    about = {"user": user, "intention": intention.strip(), "alpha": alpha, "model": fitted.name, "seed": fitted.seed}
-    return {**about, "ds": night.ds, "items": _items(found, corpus)}
-
-
-def table(items: Sequence[dict[str, Any]]) -> list[str]:
-    """A line for each item: rank, score, id, title."""
-    width = max((len(item["id"]) for item in items), default=0)
-    return [f"{item['rank']:>3}  {item['score']:7.4f}  {item['id']:<{width}}  {item['title']}" for item in items]
-
-
-def _row_of(user: str, ids: pl.Series, ds: str) -> int:
-    row = ids.index_of(user)
-    if row is None:
-        near = ", ".join(str(name) for name, *_ in process.extract(user, ids.to_list(), limit=3)) or "none"
-        raise DataError(f"ask --user: {user}: not among the users of {ds} (nearest: {near})")
-    return row
+    return {"user": user, "intention": intention.strip(), "alpha": alpha, **served.told(found)}
 
 
 def _chosen(night: Night, corpus: Corpus, name: str | None) -> Fitted:
@@ -89,13 +72,3 @@ def _chosen(night: Night, corpus: Corpus, name: str | None) -> Fitted:
     best = name or select(night.run, [asdict(each) for each in able])
     metric = night.run.evaluation.selection
     return max((each for each in able if each.name == best), key=lambda each: each.valid[metric])
-
-
-def _items(found: Recommendations, corpus: Corpus) -> list[dict[str, Any]]:
-    columns = [name for name in corpus.items.columns if name != "id"]
-    title = "title" if "title" in columns else next(iter(columns), "id")
-    rows = found.item[0][found.item[0] >= 0]
-    shown = zip(
-        corpus.ids("item").gather(rows), corpus.items[title].gather(rows), found.score[0].tolist(), strict=False
-    )
-    return [{"rank": n, "id": id, "title": text, "score": score} for n, (id, text, score) in enumerate(shown, start=1)]

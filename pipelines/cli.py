@@ -24,6 +24,9 @@ app = typer.Typer(
 
 RunOption = Annotated[Path, typer.Option("--run", help="Run file (TOML).", show_default=False)]
 DsOption = Annotated[str | None, typer.Option("--ds", help="Date of the night, YYYY-MM-DD; today (UTC) when left out.")]
+PastOption = Annotated[str | None, typer.Option("--ds", help="Night to read; the last one when left out.")]
+ModelOption = Annotated[str | None, typer.Option("--model", help="The one that is published when left out.")]
+CountOption = Annotated[int, typer.Option("--k", min=1, help="How many items.")]
 LakeOption = Annotated[
     str | None, typer.Option("--lake", help="Folder or URL of the tables, instead of the run file's.")
 ]
@@ -111,7 +114,7 @@ def reparse(
 @app.command()
 def click(
     run: RunOption,
-    ds: Annotated[str | None, typer.Option("--ds", help="Night to read; the last one when left out.")] = None,
+    ds: PastOption = None,
     lake: LakeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -200,7 +203,7 @@ def prompt(
     recipe: Annotated[str, typer.Argument(help="Recipe, such as kar.user")],
     run: Annotated[Path | None, typer.Option("--run", help="Run file, whose options and wording are shown.")] = None,
     id: Annotated[str | None, typer.Option("--id", help="User or item: show the whole prompt about it.")] = None,
-    ds: Annotated[str | None, typer.Option("--ds", help="Night to read; the last one when left out.")] = None,
+    ds: PastOption = None,
     lake: LakeOption = None,
 ) -> None:
     """A recipe's instruction, to read or to start an own one from; with --id what is sent about a user or item."""
@@ -221,14 +224,14 @@ def ask(  # noqa: PLR0913 -- the options of a command
     intention: Annotated[str, typer.Option("--intention", help="What the user wants, a sentence.", show_default=False)],
     alpha: Annotated[float, typer.Option("--alpha", min=0, max=1, help="0: history alone, 1: sentence alone.")] = 0.5,
     model: Annotated[str | None, typer.Option("--model", help="The best that follows sentences when left out.")] = None,
-    k: Annotated[int, typer.Option("--k", min=1, help="How many items.")] = 10,
-    ds: Annotated[str | None, typer.Option("--ds", help="Night to read; the last one when left out.")] = None,
+    k: CountOption = 10,
+    ds: PastOption = None,
     lake: LakeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """What a trained text model offers a user who says in a sentence what he wants."""
     from pipelines.ask import ask as rank_for
-    from pipelines.ask import table as lines
+    from pipelines.lookup import item_lines as lines
 
     found = rank_for(run, user, intention, alpha, model, k, ds, lake)
     typer.echo("\n".join(lines(found["items"])))
@@ -240,10 +243,10 @@ def ask(  # noqa: PLR0913 -- the options of a command
 def top(
     user: Annotated[str, typer.Argument(help="The user's id")],
     run: RunOption,
-    ds: Annotated[str | None, typer.Option("--ds", help="Night to read; the last one when left out.")] = None,
+    ds: PastOption = None,
     lake: LakeOption = None,
-    k: Annotated[int, typer.Option("--k", min=1, help="How many items.")] = 10,
-    model: Annotated[str | None, typer.Option("--model", help="The one that is published when left out.")] = None,
+    k: CountOption = 10,
+    model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """What a fitted model offers a user: titles, ids and scores."""
@@ -260,10 +263,10 @@ def top(
 def neighbours(
     item: Annotated[str, typer.Argument(help="The item's id")],
     run: RunOption,
-    ds: Annotated[str | None, typer.Option("--ds", help="Night to read; the last one when left out.")] = None,
+    ds: PastOption = None,
     lake: LakeOption = None,
-    k: Annotated[int, typer.Option("--k", min=1, help="How many items.")] = 10,
-    model: Annotated[str | None, typer.Option("--model", help="The one that is published when left out.")] = None,
+    k: CountOption = 10,
+    model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """The items that a fitted model holds nearest to an item: titles, ids and scores."""

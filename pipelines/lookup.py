@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,17 +91,16 @@ def neighbours_of(
 def lines(found: dict[str, Any]) -> list[str]:
     """A line on who is asked, and one for each item: rank, score, id, title."""
     subject = f"user {found['user']}" if "user" in found else f"item {found['item']}, {found['title'] or 'no title'}"
-    items = found["items"]
-    width = max((len(item["id"]) for item in items), default=0)
     head = f"{subject}: {found['model']}, seed {found['seed']}, night {found['ds']}"
-    if not items:
-        return [head, "nothing: the model knows nothing of it"]
+    return [head, *(item_lines(found["items"]) or ["nothing: the model knows nothing of it"])]
+
+
+def item_lines(items: Sequence[dict[str, Any]]) -> list[str]:
+    """A line for each item: rank, score, id, title."""
+    width = max((len(item["id"]) for item in items), default=0)
     return [
-        head,
-        *(
-            f"{item['rank']:>3}  {item['score']:8.4f}  {item['id']:<{width}}  {item['title'] or ''}".rstrip()
-            for item in items
-        ),
+        f"{item['rank']:>3}  {item['score']:8.4f}  {item['id']:<{width}}  {item['title'] or ''}".rstrip()
+        for item in items
     ]
 
 

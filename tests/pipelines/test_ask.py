@@ -12,9 +12,10 @@ import pytest
 from features.store import DeltaStore
 from language_models.encoders import make_encoder
 from pipelines import steps
-from pipelines.ask import ask, table
+from pipelines.ask import ask
 from pipelines.fitted import read_fitted
 from pipelines.job import run_night
+from pipelines.lookup import item_lines
 from pipelines.night import open_night
 from recommenders import load_recommender
 from schemas.errors import ConfigError, DataError, StoreError
@@ -96,7 +97,7 @@ def test_the_command_prints_rank_score_id_and_title(file) -> None:
     *lines, last = done.stdout.splitlines()
     found = json.loads(last)
     assert (found["user"], found["alpha"], found["model"], found["ds"]) == ("r00", 1.0, "alpharec", DS)
-    assert lines == table(found["items"])
+    assert lines == item_lines(found["items"])
     titles = dict(books().select("id", "title").rows())
     for rank, (line, item) in enumerate(zip(lines, found["items"], strict=True), start=1):
         assert item["rank"] == rank
@@ -154,7 +155,7 @@ def test_the_best_seed_answers_and_a_control_only_by_name(file) -> None:
     [
         ({"alpha": 1.5}, ConfigError, "alpha: expected a number from 0 .* found 1.5"),
         ({"intention": "  "}, ConfigError, "expected a sentence, found nothing"),
-        ({"user": "r1"}, DataError, r"ask --user: r1: not among the users of 2026-01-01 \(nearest: r1\d, "),
+        ({"user": "r1"}, DataError, r"ask: user r1: not in table users of 2026-01-01 \(nearest: r1\d, "),
         ({"model": "alfarec"}, ConfigError, "alfarec: unknown, did you mean alpharec"),
         ({"model": "popularity"}, ConfigError, "popularity: popularity cannot follow a sentence"),
         ({"ds": "2025-05-05"}, StoreError, "the table splits has nothing of 2025-05-05; run `loregraph night"),
