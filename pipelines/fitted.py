@@ -271,8 +271,6 @@ def _place(night: Night, model: Model, seed: int, corpus: Corpus) -> Place:
 
     Whether it may start from an earlier model decides nothing; from which one it does is part of the hash.
     """
-    trained = model.backbone is not None or issubclass(RECOMMENDERS[model.recommender], Sequential)
-    training = night.run.settings_of(model).model_dump(exclude={"warm_start", "tensorboard"}) if trained else None
     decides = {
         "split_id": corpus.split_id,
         "users": corpus.num_users,
@@ -280,13 +278,20 @@ def _place(night: Night, model: Model, seed: int, corpus: Corpus) -> Place:
         "texts": texts_hash(night, model.features),
         "edges": edges_hash(night, model.features),
         "model": model.model_dump(exclude={"name": True, "control_of": True, "training": {"warm_start"}}),
-        "training": training,
+        "training": training_settings(night.run, model),
         "selection": night.run.evaluation.selection,
         "seed": seed,
         **codes_hash(night, model.features, corpus),
         **outside(model, night.run),
     }
     return find_place(night, model, seed, sha256(canonical(decides))[:16], corpus.split_id)
+
+
+def training_settings(run: Run, model: Model) -> dict[str, Any] | None:
+    """What of the trainer's settings decides a model's weights; None of models that no trainer trains."""
+    if model.backbone is None and not issubclass(RECOMMENDERS[model.recommender], Sequential):
+        return None
+    return run.settings_of(model).model_dump(exclude={"warm_start", "tensorboard"})
 
 
 def outside(model: Model, run: Run) -> dict[str, str]:

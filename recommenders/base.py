@@ -43,13 +43,18 @@ class Recommender(ABC):
     places_cold_items: ClassVar[bool] = False  # whether it takes cold_items = "text"
 
     @classmethod
+    def options_of(cls) -> type:
+        """The class whose keyword-only constructor parameters are the options of the run file: mostly this one."""
+        return cls
+
+    @classmethod
     def check(cls, model: Model, run: Run) -> None:
         """Refuse, before anything is paid or trained, a model of the run file that could not be made.
 
         Raises ConfigError. This one is for recommenders without parts; others extend or replace it.
         """
         where = f"{run.file}: models.{model.name}"
-        check_options(cls, model.options, f"{where}.options")
+        check_options(cls.options_of(), model.options, f"{where}.options")
         if model.backbone is not None or model.objectives or model.training:
             raise ConfigError(f"{where}: {model.recommender} takes no backbone, objectives or training; remove them")
 

@@ -188,7 +188,7 @@ def _check(cell: Cell, run: Run) -> None:
     """As `check_model`, but the error names the place in `compare`."""
     try:
         check_model(cell.model, run)
-        run.training_of(cell.model)
+        run.settings_of(cell.model)
     except ConfigError as error:
         rest = str(error).removeprefix(f"{run.file}: models.{cell.name}")
         raise ConfigError(f"{run.file}: compare.systems.{cell.system.name}{rest}") from None

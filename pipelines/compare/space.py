@@ -39,14 +39,14 @@ def space_of(cell: Cell, run: Run) -> Space:
 def written(cell: Cell, run: Run) -> dict[str, Any]:
     """The value of every coordinate as the run file has it, and as the part's own default where it says nothing."""
     system = cell.system
-    found = _named("options", RECOMMENDERS[system.recommender], system.options)
+    found = _named("options", RECOMMENDERS[system.recommender].options_of(), system.options)
     if system.backbone is None:
         return found
     found |= _named("backbone", BACKBONES[system.backbone.name], system.backbone.options)
     for each in system.objectives:
         found |= _named(f"objectives.{each.name}", OBJECTIVES[each.name], each.options)
         found[f"objectives.{each.name}.weight"] = each.weight
-    training = run.training_of(cell.model).model_dump(exclude={"warm_start"})
+    training = run.settings_of(cell.model).model_dump(exclude={"warm_start"})
     return found | {f"training.{name}": value for name, value in training.items()}
 
 
@@ -100,10 +100,10 @@ def _check(cell: Cell, run: Run, name: str, value: Any) -> None:
     where, system = f"{run.file}: compare.systems.{cell.system.name}.space", cell.system
     place, _, option = name.rpartition(".")
     if place == "options":
-        check_options(RECOMMENDERS[system.recommender], {option: value}, where)
+        check_options(RECOMMENDERS[system.recommender].options_of(), {option: value}, where)
     elif place == "backbone" and system.backbone is not None:
         check_options(BACKBONES[system.backbone.name], {option: value}, where)
     elif place.startswith("objectives.") and option != "weight":
         check_options(OBJECTIVES[place.removeprefix("objectives.")], {option: value}, where)
     else:
-        run.training_of(Model.model_validate(applied(cell.model, {name: value}).model_dump()))
+        run.settings_of(Model.model_validate(applied(cell.model, {name: value}).model_dump()))

@@ -24,7 +24,7 @@ from pipelines.compare.cells import Cell, settings_of
 from pipelines.compare.finals import ALL, Final, K, read_scores, write_scores
 from pipelines.compare.memory import measured
 from pipelines.compare.space import Settings, applied
-from pipelines.fitted import edges_hash, feature_tables, outside, texts_hash
+from pipelines.fitted import edges_hash, feature_tables, outside, texts_hash, training_settings
 from pipelines.night import Night, write_json
 from recommenders import make_recommender
 from recommenders.base import Recommender
@@ -145,7 +145,7 @@ class Bench:
     def _state(self, model: Model, seed: int) -> str:
         """A hash of the data, texts and settings that decide a fit, and of the seed."""
         texts, edges = self._read_from(model.features)
-        training = self.night.run.training_of(model).model_dump(exclude={"warm_start"}) if model.backbone else None
+        training = training_settings(self.night.run, model)
         decides = {
             "form": FORM,
             "split_id": self.corpus.split_id,

@@ -189,6 +189,10 @@ class Sequential(Recommender):
         self.report: dict[str, Any] = {}
 
     @classmethod
+    def options_of(cls) -> type:
+        return cls.network
+
+    @classmethod
     def check(cls, model: Model, run: Run) -> None:
         where = f"{run.file}: models.{model.name}"
         check_options(cls.network, model.options, f"{where}.options")

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 import torch
 
+from features.codes import ItemCodes
 from features.corpus import Part
 from features.table import FeatureSet, FeatureTable
 from graph_models.backbones import BACKBONES
@@ -64,6 +65,7 @@ def make_world(
 
 
 USERS, ITEMS = [f"u{number}" for number in range(20)], [f"i{number}" for number in range(16)]
+CODES = ItemCodes(np.array([[n // 4, n] for n in range(16)], dtype=np.int32), (4, 16), "made")
 TONIGHT_USERS, TONIGHT_ITEMS = [*reversed(USERS[1:]), "u100", "u101"], ["i100", *ITEMS[5:], *ITEMS[:4]]
 
 
@@ -228,7 +230,7 @@ def test_every_part_declares_what_grows_with_the_nodes(name):
         world = make_world([f"u{number}" for number in range(users)], ITEMS)
         edges = {recipe: community_edges(recipe) for recipe in ("llmrec.edges", "once.generate")}
         few = {key: replace(each, user=each.user % 20, item=each.item % 16) for key, each in edges.items()}
-        graph = replace(world.graph, edges=few)
+        graph = replace(world.graph, edges=few, codes=CODES)
         built = BACKBONES[name](graph) if name in BACKBONES else OBJECTIVES[name](graph, DIM)
         states.append((users + len(ITEMS), built.state_dict()))
     (_, one), (nodes, two) = states
