@@ -70,6 +70,7 @@ def build(night: Night) -> dict[str, Any]:
         "rejects": _rejects(night),
         "gates": [gate for name in GATES for gate in night.records(name)],
         "embeddings": _latest(night, "materialize").get("sources", []),
+        "semantic_ids": _latest(night, "tokenize").get("semantic_ids", []),
         "baseline": run.baseline,
         "selection": run.evaluation.selection,
         "selected": evaluated.get("selected"),

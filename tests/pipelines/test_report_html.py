@@ -173,6 +173,11 @@ def example() -> dict[str, Any]:
         "embeddings": [
             {"kind": "item", "source": f"rlmrec.item/{minilm}", "rows": 400, "missing": 0, "dim": 384},
             {"kind": "user", "source": f"rlmrec.user/{minilm}", "rows": 1497, "missing": 3, "dim": 384}],
+        "semantic_ids": [
+            {"name": "rq", "tokenizer": "rq_kmeans", "items": 400, "new": 12, "collisions": 0.131,
+             "report": {"used": [1.0, 0.5], "purity": [0.28, 0.04]}},
+            {"name": "none", "tokenizer": "random", "items": 400, "new": 400, "collisions": 0.0,
+             "report": {"used": [1.0], "purity": None}}],
         "baseline": "lightgcn", "selection": "recall@20", "selected": "alpharec", "models": runs,
         "summary": [summed([run for run in runs if run["name"] == model[0]]) for model in MODELS],
         "intervals": intervals,
@@ -388,6 +393,13 @@ def test_simulated_is_said_where_readers_are_shown_and_only_then(rendered):
     assert "User r0001" in Page(plain).words
 
 
+def test_semantic_ids_are_shown_with_what_is_known_of_them(rendered):
+    page = Page(rendered)
+    shown = [cell.replace("\N{NO-BREAK SPACE}", " ") for cell in page.row("rq")]
+    assert shown[1:] == ["rq_kmeans", "400", "12", "100.0 % 50.0 %", "13.1 %", "28.0 % 4.0 %"]
+    assert page.row("none")[-1] == ""
+
+
 def test_failed_gate_is_said_at_the_top():
     words = Page(render({**example(), "gates": [gate("profiles", failing=True), gate("embeddings")]})).words
     top, _, rest = words.partition("Asked")
@@ -491,7 +503,8 @@ def test_nothing_but_a_name_renders_with_a_sentence_per_section():
 def test_rows_with_missing_fields_render():
     rows = {"models": [{}], "summary": [{}, {"name": "m"}, {"name": "n", "slices": {"cold": None}}], "intervals": [{}]}
     rows |= {"answers": {"fields": [{}, {"recipe": "r"}], "examples": [{}], "nights": [{}]}}
-    rows |= {key: [{}] for key in ("rejects", "gates", "embeddings", "profiles", "recommendations", "tables")}
+    empty = ("rejects", "gates", "embeddings", "semantic_ids", "profiles", "recommendations", "tables")
+    rows |= {key: [{}] for key in empty}
     page = Page(render({"name": "n", "ds": "d", "generation": {"recipes": [{}]}, "selected": "m", **rows}))
     assert page.row("m")[1:] == ["–", "–"]
 
