@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -91,6 +92,11 @@ class ItemNetwork(Network):
         self.num_items, self.dim, self.max_length = catalogue.num_items, dim, max_length
         self.items, self.kind = ItemVectors(catalogue, dim, items, components), loss
         self.negatives = 1 if loss == "bce" else negatives
+
+    @classmethod
+    def reads_text(cls, options: Mapping[str, Any]) -> str | None:
+        kind = options.get("items", "id")
+        return None if kind == "id" else f"items = {kind}"
 
     @abstractmethod
     def encode(self, x: Tensor, real: Tensor, time: Tensor) -> Tensor:

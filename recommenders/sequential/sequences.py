@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -92,9 +93,14 @@ class Catalogue:
 class Network(nn.Module, ABC):
     """A model of ordered histories. The constructor takes a Catalogue, then its options as keyword-only parameters."""
 
-    needs_text: ClassVar[bool] = False
     needs_codes: ClassVar[bool] = False
     max_length: int  # items of a history that it reads
+
+    @classmethod
+    def reads_text(cls, options: Mapping[str, Any]) -> str | None:
+        """Which of the options reads the items' text, as a run file has it; None where none does."""
+        del options
+        return None
 
     def learn(self, histories: Histories) -> None:
         """Count what needs no training, before it: `histories` are those of train."""
@@ -198,11 +204,9 @@ class Sequential(Recommender):
         check_options(cls.network, model.options, f"{where}.options")
         if model.backbone is not None or model.objectives:
             raise ConfigError(f"{where}: {model.recommender} takes no backbone or objectives; remove them")
-        items = model.options.get("items", "id")
-        if items != "id" and (model.features is None or model.features.item is None):
-            raise ConfigError(f"{where}.features.item: missing; items = {items} reads text")
-        if cls.network.needs_text and (model.features is None or model.features.item is None):
-            raise ConfigError(f"{where}.features.item: missing; {model.recommender} reads text")
+        text = cls.network.reads_text(model.options)
+        if text and (model.features is None or model.features.item is None):
+            raise ConfigError(f"{where}.features.item: missing; {text} reads text")
         if cls.network.needs_codes and (model.features is None or model.features.semantic_ids is None):
             raise ConfigError(
                 f"{where}.features.semantic_ids: missing; {model.recommender} reads codes of items: name an entry of "
@@ -273,7 +277,7 @@ class Sequential(Recommender):
         """Resume only what is the same in everything that decides the curve."""
         if self.folder is None:
             return None
-        text = features.item and sha256(features.item.x.tobytes().hex())
+        text = features.item and hashlib.sha256(features.item.x.tobytes()).hexdigest()
         decides = {
             "recommender": self.name,
             "options": self.options,
