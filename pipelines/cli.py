@@ -76,7 +76,7 @@ for _name, _doc in {
     "generate": "Ask the language model what is not in the ledger, read the answers, gate and publish the profiles.",
     "encode": "Encode the texts that have no vector yet.",
     "materialize": "Gate and publish tonight's embeddings.",
-    "tokenize": "Give every item its semantic ids, entry by entry of [[semantic_ids]]; known items keep theirs.",
+    "tokenize": "Give every item its semantic ids, for each entry of semantic_ids; known items keep theirs.",
     "train": "Train every model for every seed; early stopping on validation.",
     "evaluate": "Measure every model on the test part, once; intervals against the baseline.",
     "recommend": "Publish the recommendations of the model that is best on validation.",
