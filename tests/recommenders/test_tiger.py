@@ -22,7 +22,7 @@ from schemas.errors import ConfigError, StoreError
 from schemas.run import Run
 from schemas.sections import Data, Evaluation, Features, Model, SequenceTraining
 
-USERS, ITEMS = 120, 30
+USERS, ITEMS = 360, 30
 SMALL = {"dim": 32, "inner": 64, "heads": 2, "head_dim": 16, "layers": 1, "dropout": 0.0, "max_length": 3}
 TRAINING = SequenceTraining(learning_rate=0.003, batch_size=64, max_epochs=20, evaluate_every=5, patience=4)
 JUDGED = Evaluation(selection="ndcg@5")
