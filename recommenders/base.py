@@ -90,7 +90,7 @@ class Recommender(ABC):
 
         For recommenders that compare items; `neighbours` refuses the others.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{self.name}: compares no items")
 
     @abstractmethod
     def save(self, folder: Path) -> None:
