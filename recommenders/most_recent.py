@@ -12,9 +12,9 @@ from scipy.sparse import csr_matrix, diags
 from features.corpus import Corpus, Part
 from features.table import FeatureSet
 from graph_models.options import Power, Size
+from recommenders.histories import Histories
 from recommenders.item_kernel import Kernel, compact
 from recommenders.sequential.recent_items import RecentItems
-from recommenders.sequential.sequences import Histories
 
 
 class MostRecent(RecentItems):

@@ -22,8 +22,9 @@ from recommenders.generative.code_tokens import CodeTokens
 from recommenders.generative.d3 import AssistantName, ItemMass, TextFree
 from recommenders.generative.exact_likelihood import log_likelihood
 from recommenders.generative.trie import Trie
+from recommenders.histories import Histories
 from recommenders.sequential.item_network import Rate
-from recommenders.sequential.sequences import Catalogue, Histories, Int64, Network, Sequential
+from recommenders.sequential.sequences import Catalogue, Int64, Network, Sequential
 from schemas.errors import ConfigError, DataError
 from schemas.run import Run
 from schemas.sections import Model

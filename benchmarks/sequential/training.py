@@ -16,7 +16,8 @@ from benchmarks.graph.turns import PAUSE, THREADS
 from benchmarks.sequential.constrained import catalogue
 from features.codes import ItemCodes
 from recommenders.generative.code_tokens import PAD
-from recommenders.sequential.sequences import Catalogue, Histories, NextItems
+from recommenders.histories import Histories
+from recommenders.sequential.sequences import Catalogue, NextItems
 from recommenders.tiger import NextCodes, TigerNetwork
 
 USERS, MEAN_LENGTH = 4000, 7  # lengths fall off as Beauty's do

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from evaluation.ranking import entries
 from features.corpus import Part
 from recommenders.generative.trie import Trie
+from recommenders.histories import Histories
 from recommenders.item_knn import co_occurrence
-from recommenders.sequential.sequences import Histories, Int64
+from recommenders.sequential.sequences import Int64
 
 AssistantName = Literal["popularity", "item_knn"]
 NEIGHBOURS = 50  # of every item

@@ -20,7 +20,8 @@ from evaluation.recommendations import Recommendations
 from features.reduce import whitened
 from graph_models.sampler import Candidates
 from graph_models.softmax import softmax_loss
-from recommenders.sequential.sequences import Catalogue, Histories, Int64, Network
+from recommenders.histories import Histories
+from recommenders.sequential.sequences import Catalogue, Int64, Network
 from schemas.errors import DataError
 
 Items = Literal["id", "text", "text_init"]

@@ -10,8 +10,8 @@ from scipy.sparse import csr_matrix
 
 from features.corpus import Corpus, Part
 from recommenders.base import Recommender
+from recommenders.histories import Histories
 from recommenders.item_kernel import ItemKernel, Kernel
-from recommenders.sequential.sequences import Histories
 
 
 class RecentItems(ItemKernel):

@@ -1,4 +1,4 @@
-"""What sequential recommenders share: ordered histories, and whose history a user is served with."""
+"""What sequential recommenders share: the network over histories, and whose history a user is served with."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from evaluation.protocol import Exam, validation
 from evaluation.ranking import chunks, join, rank, top_k
 from evaluation.recommendations import Recommendations
 from features.codes import ItemCodes
-from features.corpus import Corpus, Part
+from features.corpus import Corpus
 from features.table import FeatureSet, FeatureTable
 from graph_models.checkpoint import Checkpoint
 from graph_models.curve import Epoch, Progress
@@ -32,7 +32,8 @@ from graph_models.device import find_device, seeded
 from graph_models.options import check_options
 from graph_models.tensorboard import telling
 from recommenders.base import Recommender, known, popularity
-from recommenders.sequential.trainer import train
+from recommenders.histories import Histories
+from recommenders.trainer import train
 from schemas.errors import ConfigError, StoreError
 from schemas.records import canonical, sha256
 from schemas.run import Run
@@ -41,44 +42,6 @@ from schemas.sections import Evaluation, Model, SequenceTraining
 Int64 = NDArray[np.int64]
 Float32 = NDArray[np.float32]
 POOL = 64  # batches
-
-
-@dataclass(frozen=True)
-class Histories:
-    """Every user's items, oldest first, and when they came; repeated items stay."""
-
-    item: Int64  # [E]
-    time: Int64  # [E] unix seconds, or the order where there are no times
-    indptr: Int64  # [U + 1]
-
-    @classmethod
-    def of(cls, part: Part) -> Histories:
-        """The interactions of a part; of one moment in the order of the part."""
-        order = np.lexsort((np.arange(len(part)), part.time, part.edges[0]))
-        indptr = np.concatenate([[0], np.cumsum(part.user_degree)])
-        return cls(part.edges[1][order], part.time[order], indptr.astype(np.int64))
-
-    @property
-    def length(self) -> Int64:
-        """[U] items of every user."""
-        return np.diff(self.indptr)
-
-    def last(self, users: Int64, n: int, pad: int) -> tuple[Int64, Int64]:
-        """The last n items of some users and their times, padded on the left with `pad` and the first time: [B, n].
-
-        A user without any item has `pad` and zero throughout.
-        """
-        return self.before(self.indptr[users + 1], self.indptr[users], n, pad)
-
-    def before(self, end: Int64, start: Int64, n: int, pad: int) -> tuple[Int64, Int64]:
-        """The same for the n entries before place `end` [B] and from place `start` [B] on."""
-        place = end[:, None] - n + np.arange(n)  # [B, n]
-        real = place >= start[:, None]
-        place = np.where(real, place, np.minimum(start, end - 1)[:, None]).clip(min=0)
-        if not len(self.item):
-            return np.full(place.shape, pad), np.zeros(place.shape, dtype=np.int64)
-        empty = (end <= start)[:, None]
-        return np.where(real, self.item[place], pad), np.where(empty, 0, self.time[place])
 
 
 @dataclass(frozen=True)
@@ -294,8 +257,7 @@ class Sequential(Recommender):
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {f"network.{name}": value.numpy(force=True) for name, value in self.built.state_dict().items()}
-        for name, histories in (("serving", self.serving), ("train", self._train_only)):
-            tensors |= {f"{name}.{part}": getattr(histories, part) for part in ("item", "time", "indptr")}
+        tensors |= {**self.serving.arrays("serving"), **self._train_only.arrays("train")}
         tensors |= {"known.indptr": self.known.indptr, "known.indices": self.known.indices, "popular": self.popular}
         codes, text = self.catalogue.codes, self.catalogue.text
         tensors |= {} if codes is None else {"codes": codes.codes}
@@ -335,10 +297,7 @@ class Sequential(Recommender):
         }
         made.built.load_state_dict(state)
         made.built.to(made.device).eval()
-        made.serving, made._train_only = (
-            Histories(*(arrays[f"{name}.{part}"] for part in ("item", "time", "indptr")))
-            for name in ("serving", "train")
-        )
+        made.serving, made._train_only = (Histories.saved(arrays, name) for name in ("serving", "train"))
         indices = arrays["known.indices"]
         made.known = csr_matrix((np.ones(len(indices), bool), indices, arrays["known.indptr"]), shape=(users, items))
         made.popular = arrays["popular"]

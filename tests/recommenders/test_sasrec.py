@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from features.corpus import Part
 from features.table import FeatureTable
 from graph_models.device import seeded
+from recommenders.histories import Histories
 from recommenders.sasrec import SASRecNetwork
 from recommenders.sequential.item_network import Window, causal
-from recommenders.sequential.sequences import Catalogue, Histories
+from recommenders.sequential.sequences import Catalogue
 
 ITEMS = 7
 SMALL = {"dim": 4, "heads": 2, "inner": 8, "dropout": 0.0, "max_length": 5}

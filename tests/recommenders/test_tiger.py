@@ -16,7 +16,7 @@ from features.corpus import Corpus, make_corpus
 from features.table import FeatureSet
 from graph_models.curve import Epoch, Step
 from recommenders import check_model, load_recommender
-from recommenders.sequential.sequences import Histories
+from recommenders.histories import Histories
 from recommenders.tiger import Tiger
 from schemas.errors import ConfigError, StoreError
 from schemas.run import Run

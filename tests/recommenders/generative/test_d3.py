@@ -7,7 +7,7 @@ from scipy.sparse import csr_matrix
 from evaluation.ranking import top_k
 from recommenders.generative.beam_search import Search, Seen
 from recommenders.generative.d3 import ItemMass, TextFree
-from recommenders.sequential.sequences import Histories
+from recommenders.histories import Histories
 from tests.support.code_world import USERS, Table, items, world
 
 TOKENS, TRIE = world(50, seed=7)

@@ -7,8 +7,9 @@ import pytest
 from evaluation.ranking import rank
 from features.corpus import Part, make_corpus
 from features.table import FeatureSet
+from recommenders.histories import Histories
 from recommenders.sasrec import SASRec, SASRecNetwork
-from recommenders.sequential.sequences import Catalogue, Histories, NextItems
+from recommenders.sequential.sequences import Catalogue, NextItems
 from schemas.errors import ConfigError
 from schemas.run import Run
 from schemas.sections import Data, Evaluation, Features, Model, SequenceTraining

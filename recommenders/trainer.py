@@ -1,4 +1,4 @@
-"""One trainer for every sequential and generative model: AdamW, warm-up, early stopping on validation, resumable."""
+"""One trainer for sequential, generative and language models: AdamW, warm-up, early stopping, resumable."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class _Run:
     def result(self) -> Curve:
         judged = [epoch for epoch in self.history if epoch.valid is not None]
         best = judged[int(np.argmax(self._validations()))]
-        self.task.module.load_state_dict(self.best)
+        self.task.module.load_state_dict(self.best, strict=False)  # what is frozen is in no state
         self.task.module.eval()
         return Curve(tuple(self.history), best.epoch, dict(best.valid or {}))
 
@@ -175,7 +175,7 @@ class _Run:
             measured = ", ".join(sorted(valid))
             raise ConfigError(f"evaluation.selection: {self.metric}: not measured (measured: {measured})")
         if valid[self.metric] > max(self._validations(), default=-math.inf):
-            self.best = {name: value.detach().cpu().clone() for name, value in self.task.module.state_dict().items()}
+            self.best = {name: value.detach().cpu().clone() for name, value in state_of(self.task.module).items()}
         return valid
 
     def _validations(self) -> list[float]:
@@ -184,7 +184,7 @@ class _Run:
     def _save(self) -> None:
         if self.checkpoint is None:
             return
-        tensors = {f"model.{name}": value for name, value in self.task.module.state_dict().items()}
+        tensors = {f"model.{name}": value for name, value in state_of(self.task.module).items()}
         tensors |= optimizer_tensors(self.optimizer) | {f"best.{name}": value for name, value in self.best.items()}
         tensors["torch_random"] = torch.get_rng_state()
         if self.device.type == "cuda":
@@ -198,7 +198,7 @@ class _Run:
         if found is None:
             return
         tensors, state = found
-        self.task.module.load_state_dict(_inside(tensors, "model."))
+        self.task.module.load_state_dict(_inside(tensors, "model."), strict=False)
         restore_optimizer(self.optimizer, tensors)
         self.best = _inside(tensors, "best.")
         self.history = [Epoch(**epoch) for epoch in state["history"]]
@@ -206,6 +206,12 @@ class _Run:
         torch.set_rng_state(tensors["torch_random"])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["cuda_random"], self.device)
+
+
+def state_of(module: nn.Module) -> dict[str, Tensor]:
+    """What training may change: buffers, and parameters that are not frozen, few of those of a large language model."""
+    frozen = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
+    return {name: value for name, value in module.state_dict().items() if name not in frozen}
 
 
 def _groups(module: nn.Module, decay: float) -> list[dict[str, Any]]:

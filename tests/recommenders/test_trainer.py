@@ -9,8 +9,8 @@ from torch import nn
 
 from graph_models.checkpoint import Checkpoint
 from graph_models.curve import Epoch, Step
-from recommenders.sequential import trainer as sequence_trainer
-from recommenders.sequential.trainer import Curve, train
+from recommenders import trainer
+from recommenders.trainer import Curve, train
 from schemas.errors import ConfigError
 from schemas.sections import SequenceTraining
 
@@ -125,9 +125,7 @@ def test_accumulated_batches_are_one_step_of_their_mean():
 
 
 def test_cosine_ends_near_zero():
-    made = sequence_trainer._Run(
-        Line(), replace_settings(), lambda: {}, "ndcg@10", np.random.default_rng(0), None, None
-    )
+    made = trainer._Run(Line(), replace_settings(), lambda: {}, "ndcg@10", np.random.default_rng(0), None, None)
     assert made.total == 18
     shares = []
     for made.taken in (0, 1, 2, 10, 17):
@@ -144,7 +142,7 @@ def replace_settings() -> SequenceTraining:
 
 def test_matrices_decay_and_vectors_and_embeddings_do_not():
     module = nn.Sequential(nn.Embedding(3, 2, padding_idx=2), nn.Linear(2, 2), nn.LayerNorm(2))
-    decays, others = sequence_trainer._groups(module, 0.1)
+    decays, others = trainer._groups(module, 0.1)
     assert [each.shape for each in decays["params"]] == [(2, 2)]
     assert (decays["weight_decay"], others["weight_decay"]) == (0.1, 0.0)
     assert len(others["params"]) == 4
@@ -164,7 +162,7 @@ def test_a_selection_that_nobody_measures_is_refused():
 
 
 def test_steps_are_told_with_the_time_that_is_left(monkeypatch):
-    monkeypatch.setattr(sequence_trainer, "SECONDS_BETWEEN_WORDS", 0.0)
+    monkeypatch.setattr(trainer, "SECONDS_BETWEEN_WORDS", 0.0)
     told = []
     run(Line(), SHORT.model_copy(update={"max_epochs": 2}), progress=told.append)
     steps = [event for event in told if isinstance(event, Step)]
