@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LogitsProcessor
-from transformers.utils import logging
+from transformers import GenerationConfig, LogitsProcessor
 
+from language_models.causal_folder import Message, load, merged, rendered, takes_system
+from language_models.first_token import FirstToken
 from schemas.errors import ConfigError
-
-Message = Mapping[str, str]
-LOCAL = {"local_files_only": True, "trust_remote_code": False}  # no network, and no code out of a model's folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +24,14 @@ class Written:
     ended: bool  # False where the limit cut it off
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What came of one batch."""
+
+    tokens: torch.Tensor  # [B, new tokens]
+    first: torch.Tensor | None  # [B, V], the model's logits of the first new token, where one token is asked for
+
+
 class CausalModel:
     """Model and tokenizer of a folder; bfloat16 on a GPU, float32 elsewhere. Only `temperature` shapes a choice."""
 
@@ -35,22 +39,14 @@ class CausalModel:
         """Raises ConfigError where the folder or the device cannot be used."""
         self.device = _device(device)
         dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
-        with _quiet():
-            try:
-                self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, **LOCAL)
-                model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **LOCAL)
-            except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
-                detail = f"{type(error).__name__}: {(str(error).strip() or 'no reason').splitlines()[0][:200]}"
-                raise ConfigError(
-                    f"llm.model: {folder}: cannot be loaded as a causal language model ({detail})"
-                ) from None
+        self._tokenizer, model = load(folder, dtype)
         self._model = model.to(self.device).eval()
         self.context: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self._ends = _ends(model, self._tokenizer)
         self._pad = next((id for id in (self._tokenizer.pad_token_id, *self._ends) if id is not None), 0)
         self._model.generation_config = GenerationConfig(eos_token_id=self._ends or None, pad_token_id=self._pad)
         self._chat = self._tokenizer.chat_template is not None
-        self._has_system = self._chat and self._takes_system()
+        self._has_system = self._chat and takes_system(self._tokenizer)
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of the messages in the model's chat template, or one below the other where it has none.
@@ -60,7 +56,7 @@ class CausalModel:
         if not self._chat:
             text = "".join(f"{message['content']}\n\n" for message in messages)
             return list(self._tokenizer(text, split_special_tokens=True).input_ids)
-        return self._render(merged(messages, self._has_system))
+        return rendered(self._tokenizer, merged(messages, self._has_system))
 
     def generate(
         self, inputs: Sequence[Sequence[int]], most: int, temperature: float, seeds: Sequence[int]
@@ -69,16 +65,37 @@ class CausalModel:
 
         `seeds`, one per input, decide all chance; at temperature 0 there is none.
         """
+        run = self._within_memory(inputs, _limited(most), temperature, seeds)
+        return None if run is None else [self._read(row) for row in run.tokens.tolist()]
+
+    def first_tokens(
+        self, inputs: Sequence[Sequence[int]], likeliest: int, temperature: float, seeds: Sequence[int]
+    ) -> list[Written] | None:
+        """`FirstToken.to_text` of one token for each input, out of one forward pass; else as `generate`.
+
+        Log-probabilities are the model's own, before the temperature.
+        """
+        run = self._within_memory(inputs, _limited(1), temperature, seeds)
+        if run is None or run.first is None:
+            return None
+        told = run.first.float().log_softmax(dim=-1)  # [B, V]
+        top = told.topk(min(likeliest, told.shape[1]), dim=-1)
+        rows = zip(run.tokens[:, 0].tolist(), top.indices.tolist(), top.values.tolist(), strict=True)
+        return [Written(self._first(*row).to_text(), 1, ended=True) for row in rows]
+
+    def _within_memory(
+        self, inputs: Sequence[Sequence[int]], config: GenerationConfig, temperature: float, seeds: Sequence[int]
+    ) -> _Run | None:
         try:
-            return self._generate(inputs, most, temperature, seeds)
+            return self._run(inputs, config, temperature, seeds)
         except torch.OutOfMemoryError:
             pass  # the error holds the batch's tensors until this block is left
         torch.cuda.empty_cache()
         return None
 
-    def _generate(
-        self, inputs: Sequence[Sequence[int]], most: int, temperature: float, seeds: Sequence[int]
-    ) -> list[Written]:
+    def _run(
+        self, inputs: Sequence[Sequence[int]], config: GenerationConfig, temperature: float, seeds: Sequence[int]
+    ) -> _Run:
         longest = max(map(len, inputs))
         ids = torch.full((len(inputs), longest), self._pad)  # [B, T], padded on the left
         for row, tokens in zip(ids, inputs, strict=True):
@@ -87,13 +104,13 @@ class CausalModel:
         mask = (torch.arange(longest) >= longest - lengths[:, None]).long()  # [B, T]
         chance = [_Chance(temperature, seeds, self.device)] if temperature > 0 else []
         with torch.inference_mode():
-            written = self._model.generate(
+            done = self._model.generate(
                 input_ids=ids.to(self.device),
                 attention_mask=mask.to(self.device),
-                generation_config=GenerationConfig(max_new_tokens=most, do_sample=False, use_cache=True),
+                generation_config=config,
                 logits_processor=chance,
             )
-        return [self._read(row) for row in written[:, longest:].tolist()]
+        return _Run(done.sequences[:, longest:], done.logits[0] if done.logits else None)
 
     def _read(self, tokens: list[int]) -> Written:
         end = next((at for at, token in enumerate(tokens) if token in self._ends), None)
@@ -101,38 +118,15 @@ class CausalModel:
         text = self._tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return Written(text.strip(), len(kept) + (end is not None), end is not None)
 
-    def _render(self, messages: Sequence[Message]) -> list[int]:
-        """`enable_thinking` is known to the templates of models that would otherwise think aloud past any limit."""
-        ids = self._tokenizer.apply_chat_template(
-            list(messages),
-            add_generation_prompt=True,
-            sanitize_control_tokens=True,
-            return_dict=False,
-            enable_thinking=False,
-        )
-        return list(ids)
-
-    def _takes_system(self) -> bool:
-        try:
-            self._render([{"role": "system", "content": "a"}, {"role": "user", "content": "b"}])
-        except jinja2.TemplateError:
-            return False
-        return True
+    def _first(self, token: int, likeliest: list[int], logprobs: list[float]) -> FirstToken:
+        texts = self._tokenizer.batch_decode([[id] for id in likeliest], clean_up_tokenization_spaces=False)
+        return FirstToken.of_tokens(self._read([token]).text, zip(texts, logprobs, strict=True))
 
 
-def merged(messages: Sequence[Message], has_system: bool) -> list[Message]:
-    """Messages whose roles alternate, as most templates demand: neighbours of one role are one message.
-
-    Without `has_system` (Gemma) the system's message is the user's first.
-    """
-    whole: list[Message] = []
-    for message in messages:
-        role = message["role"] if has_system or message["role"] != "system" else "user"
-        if whole and whole[-1]["role"] == role:
-            whole[-1] = {"role": role, "content": f"{whole[-1]['content']}\n\n{message['content']}"}
-        else:
-            whole.append({"role": role, "content": message["content"]})
-    return whole
+def _limited(most: int) -> GenerationConfig:
+    """At most so many new tokens, and the logits that a first one is chosen from."""
+    logits = {"return_dict_in_generate": True, "output_logits": most == 1}
+    return GenerationConfig(max_new_tokens=most, do_sample=False, use_cache=True, **logits)
 
 
 class _Chance(LogitsProcessor):  # type: ignore[misc]
@@ -167,17 +161,3 @@ def _ends(model: Any, tokenizer: Any) -> list[int]:
     named = model.generation_config.eos_token_id
     ends = {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])}
     return sorted(id for id in ends if id is not None)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars and no warnings while a model is loaded; both are put back."""
-    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from language_models.first_token import FirstToken
 from language_models.prices import cost_usd
 from language_models.tokens import estimate_tokens, prompt_tokens
 from schemas.records import JSON, Completion, Prompt
@@ -23,11 +24,18 @@ def format_fact(endpoint: str, model: str) -> str:
 def request_body(prompt: Prompt, llm: Llm, form: str) -> dict[str, JSON]:
     """The request without its token limit, whose name differs between endpoints. `form` is one of FORMATS."""
     request = {"model": llm.model, "messages": prompt.messages(), "temperature": llm.temperature}
-    return request | response_format(prompt, form)
+    return request | likeliest(prompt) | response_format(prompt, form)
+
+
+def likeliest(prompt: Prompt) -> dict[str, JSON]:
+    """The part of the request that asks for log-probabilities; empty where a whole answer is wanted."""
+    return {"logprobs": True, "top_logprobs": prompt.first_token} if prompt.first_token else {}
 
 
 def response_format(prompt: Prompt, form: str) -> dict[str, JSON]:
-    """The part of the request that says how to answer; the same for all prompts of a recipe."""
+    """The part of the request that says how to answer; the same for all prompts of a recipe. One token has no form."""
+    if prompt.first_token:
+        return {}
     if form == "json_schema":
         name = "".join(letter if letter.isalnum() else "_" for letter in prompt.recipe)[:64]
         schema = {"name": name, "strict": True, "schema": strict_schema(prompt.answer_schema)}
@@ -36,15 +44,20 @@ def response_format(prompt: Prompt, form: str) -> dict[str, JSON]:
 
 
 def output_limit(prompt: Prompt, llm: Llm, url: str) -> dict[str, int]:
-    """How long the answer may be: `llm.max_output_tokens` times the prompt's room, named as the endpoint names it."""
+    """How long the answer may be (`Prompt.most_output` of `llm.max_output_tokens`), named as the endpoint names it."""
     name = "max_completion_tokens" if url == OPENAI_URL else "max_tokens"  # others know the older name
-    return {name: llm.max_output_tokens * prompt.room}
+    return {name: prompt.most_output(llm.max_output_tokens)}
 
 
 def concerns_format(message: str) -> bool:
     """Whether the text of a 400 or 422 is about the response format and not about this prompt."""
     lower = message.lower()
     return any(word in lower for word in FORMAT_WORDS)
+
+
+def concerns_likeliest(message: str) -> bool:
+    """Whether the text of a refusal is about log-probabilities, which some models do not give."""
+    return "logprob" in message.lower()
 
 
 def read_completion(
@@ -67,8 +80,21 @@ def read_completion(
         raise ValueError(f"{type(error).__name__}: {error}") from None
     given = prompt_tokens(prompt) if given is None else given
     written = estimate_tokens(text) if written is None else written
+    if prompt.first_token and reason in ("stop", "length"):
+        text, reason = _first_token(choice, text).to_text(), "stop"
     cost = cost_usd(input_tokens=given, output_tokens=written, llm=llm, cached_tokens=cached, batch=batch)
     return Completion(key, text, reason, given, written, cost, llm.model, latency_s, cached, prompt.turn)
+
+
+def _first_token(choice: JSON, text: str) -> FirstToken:
+    """The written token and the likeliest ones; none of these where the endpoint says nothing, or nothing readable."""
+    try:
+        written = choice["logprobs"]["content"][0]
+        entries = [*(written.get("top_logprobs") or ()), written]
+        told = {str(entry["token"]): float(entry["logprob"]) for entry in entries}
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        told = {}
+    return FirstToken.of_tokens(text, told.items())
 
 
 def _count(usage: JSON, name: str) -> int | None:

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from schemas.records import JSON
 
@@ -62,7 +63,15 @@ class Facts:
 
     items: tuple[Mapping[str, tuple[str, ...]], ...] = ()  # role -> values, per JSON object
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # field name -> values, most frequent first
-    objects: tuple[Mapping[str, JSON], ...] = ()  # the plain values of every JSON object, as they stand in the prompt
+    sections: tuple[
+        tuple[str, tuple[Mapping[str, JSON], ...]], ...
+    ] = ()  # label before JSON -> plain values of each of
+    # its objects, as they stand in the prompt
+
+    @cached_property
+    def objects(self) -> tuple[Mapping[str, JSON], ...]:
+        """The plain values of every JSON object, whatever its label."""
+        return tuple(entry for _, entries in self.sections for entry in entries)
 
     def of(self, role: str) -> tuple[str, ...]:
         """Values of a role over all items: in more items first, then as they come within an item."""
@@ -73,8 +82,8 @@ def read_facts(message: str) -> Facts:
     """The facts in the JSON values of a user message; what is not JSON is a label and is passed over."""
     items: list[dict[str, tuple[str, ...]]] = []
     fields: dict[str, list[tuple[str, ...]]] = {}
-    objects = tuple(_objects(_json_values(message)))
-    for entry in objects:
+    sections = tuple((label, tuple(_objects([value]))) for label, value in _json_values(message))
+    for entry in (entry for _, entries in sections for entry in entries):
         item: dict[str, tuple[str, ...]] = {}
         for name, value in entry.items():
             role, values = _values(name, value)
@@ -83,7 +92,7 @@ def read_facts(message: str) -> Facts:
                 fields.setdefault(name, []).append(values)
         items.append(item)
     known = tuple(item for item in items if item)
-    return Facts(known, {name: ranked(values) for name, values in fields.items()}, objects)
+    return Facts(known, {name: ranked(values) for name, values in fields.items()}, sections)
 
 
 def phrases(text: str) -> tuple[str, ...]:
@@ -137,14 +146,21 @@ def _runs(words: list[str]) -> Iterator[str]:
         run = []
 
 
-def _json_values(message: str) -> Iterator[JSON]:
-    decoder, start = json.JSONDecoder(), 0
+def _json_values(message: str) -> Iterator[tuple[str, JSON]]:
+    """Every JSON value and the last line before it, its label."""
+    decoder, start, ended = json.JSONDecoder(), 0, 0
     while (opening := re.compile(r"[\[{]").search(message, start)) is not None:
         try:
             value, start = decoder.raw_decode(message, opening.start())
-            yield value
         except ValueError:
             start = opening.start() + 1
+            continue
+        yield _label(message[ended : opening.start()]), value
+        ended = start
+
+
+def _label(before: str) -> str:
+    return before.strip().rpartition("\n")[2].strip(": ")
 
 
 def _objects(values: Iterable[JSON]) -> Iterator[Mapping[str, JSON]]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 
-from language_models.facts import ROLE_OF, Facts
+from language_models.facts import ROLE_OF, Facts, read_facts
+from language_models.first_token import FirstToken
+from language_models.likeness import RANKINGS, approval, ranking
 from schemas.records import JSON
 
 MOST_WORDS = 60
@@ -14,6 +17,15 @@ REASONS = ("reason", "reasoning", "explanation", "justification", "evidence")
 TITLES = ("evidence", "titles", "examples")  # lists of titles of the prompt
 NAMES = ("name", "factor", "aspect")  # of an object in a list: what it is about
 AGAINST = ("dislike", "disliked", "negative", "least", "worst", "unliked", "avoid")  # the farthest choice is meant
+VERDICT = {"Yes", "No"}
+
+
+def answer_json(schema: Mapping[str, JSON], message: str) -> str:
+    """The answer to a user message as JSON text; where a first token is asked for, that token without probabilities."""
+    facts = read_facts(message)
+    if "first_token" in schema:
+        return FirstToken(str(_value(schema, "answer", facts, {}))).to_text()
+    return json.dumps(fill(schema, facts), ensure_ascii=False)
 
 
 def fill(schema: Mapping[str, JSON], facts: Facts) -> JSON:
@@ -67,6 +79,8 @@ def _value(schema: Mapping[str, JSON], name: str, facts: Facts, defs: Mapping[st
     schema = _resolved(schema, defs)
     if "const" in schema:
         return schema["const"]
+    if name == "answer" and set(schema.get("enum", ())) == VERDICT:
+        return "Yes" if approval(facts) > 0 else "No"
     if "enum" in schema:
         stays = "default" in schema and name not in facts.fields
         return schema["default"] if stays else _choices(schema["enum"], name, facts)[0]
@@ -95,6 +109,8 @@ def _resolved(schema: Mapping[str, JSON], defs: Mapping[str, JSON]) -> Mapping[s
 
 def _array(schema: Mapping[str, JSON], name: str, facts: Facts, defs: Mapping[str, JSON]) -> JSON:
     inner = _resolved(schema.get("items", {"type": "string"}), defs)
+    if name.lower() in RANKINGS and (ranked := ranking(schema, inner, facts)):
+        return ranked
     most, least = schema.get("maxItems", 5), schema.get("minItems", 0)
     if "enum" in inner:
         return _choices(inner["enum"], name, facts)[: max(least, min(most, 1))]

@@ -21,6 +21,7 @@ CORRECTION = (
     "The answer before could not be used: {error}. Answer the question above again, with one JSON object and nothing "
     "outside it."
 )
+ONE_WORD = "The answer before could not be used: {error}. Answer the question above again, with nothing but the answer."
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ def judge(key: str, question: Question, answers: Sequence[Completion]) -> Judgem
         return Judgement(follow_up=replace(question.prompt, turn=len(answers), room=ROOM))
     if _correctable(last) and sum(map(_correctable, filter(None, problems))) == 1:
         room = ROOM if _count(problems, "truncated") else 1
-        correction = CORRECTION.format(error=json.dumps(str(last)[:300], ensure_ascii=False))
+        asked = ONE_WORD if question.prompt.first_token else CORRECTION
+        correction = asked.format(error=json.dumps(str(last)[:300], ensure_ascii=False))
         return Judgement(follow_up=replace(question.prompt, turn=len(answers), correction=correction, room=room))
     return Judgement(Verdict(key, "rejected", last.reason))
 

@@ -96,7 +96,7 @@ def reserve_usd(prompt: Prompt, llm: Llm, batch: bool = False) -> float:
     if price is None:
         return 0.0
     given, cached, written = price.rates(batch)
-    return (most_tokens(prompt) * max(given, cached) + llm.max_output_tokens * prompt.room * written) / 1e6
+    return (most_tokens(prompt) * max(given, cached) + prompt.most_output(llm.max_output_tokens) * written) / 1e6
 
 
 @cache

@@ -86,14 +86,14 @@ def prompt_tokens(prompt: Prompt) -> int:
     """Expected input tokens of a turn: its messages and the answer's schema, which endpoints put before them."""
     messages = [message["content"] for message in prompt.messages()[1:]]
     around = TOKENS_PER_MESSAGE * (len(messages) + 1) + TOKENS_PER_ANSWER
-    fixed = _repeated(prompt.system) + _repeated(_schema_text(canonical(prompt.answer_schema)))
+    fixed = _repeated(prompt.system) + _repeated(_sent_schema(prompt))
     return fixed + sum(map(estimate_tokens, messages)) + around
 
 
 def most_tokens(prompt: Prompt) -> int:
     """Input tokens that a turn cannot exceed: a token of a byte-level vocabulary stands for at least one byte."""
     texts = [message["content"] for message in prompt.messages()]
-    texts.append(_schema_text(canonical(prompt.answer_schema)))
+    texts.append(_sent_schema(prompt))
     return sum(len(text.encode()) for text in texts) + TOKENS_PER_MESSAGE * len(texts) + MOST_AROUND
 
 
@@ -110,6 +110,11 @@ def calibrated(tokens: int, known: tuple[int, int] | None) -> int:
 @lru_cache(TEXTS)
 def _repeated(text: str) -> int:
     return estimate_tokens(text)
+
+
+def _sent_schema(prompt: Prompt) -> str:
+    """The schema's text; none where one token is asked for, and no schema is sent."""
+    return "" if prompt.first_token else _schema_text(canonical(prompt.answer_schema))
 
 
 @lru_cache(TEXTS)

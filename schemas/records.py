@@ -65,13 +65,25 @@ class Prompt:
     id: str
     system: str
     user: str
-    answer_schema: Mapping[str, JSON]  # JSON schema of the answer
+    answer_schema: Mapping[str, JSON]  # JSON schema of the answer; with `first_token`: see the property
     source_ids: tuple[str, ...] = ()  # ids of the interactions' other side that the text was made from
     sample: int = 0  # several answers to one question: each has a key of its own
     turn: int = 0  # 0 is the question itself, 1 and on are follow-ups to an answer that could not be used; same key
     correction: str = ""  # follow-up: what was wrong with the answer before
     room: int = 1  # follow-up: how many times the usual output limit is allowed
     part: int = 0  # of the subject; it is no part of the key
+
+    @property
+    def first_token(self) -> int:
+        """How many likeliest first tokens are asked for: one token alone is then the answer; 0 for a whole answer.
+
+        It stands in the answer's schema (`language_models.first_token`), so that it is in every key and every ledger.
+        """
+        return int(self.answer_schema.get("first_token", 0))
+
+    def most_output(self, limit: int) -> int:
+        """Tokens that the answer may have, where `limit` is the usual limit."""
+        return 1 if self.first_token else limit * self.room
 
     def body(self) -> JSON:
         """The part of the prompt that decides the key; who it is about is in the text, not in the key."""

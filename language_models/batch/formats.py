@@ -19,7 +19,7 @@ def remember_form(ledger: Ledger, llm: Llm, endpoint: str, form: str, landing: L
     """After a batch asked in `form`: keep to it where it brought answers, take the next where it was refused."""
     name = format_fact(endpoint, llm.model)
     refused = "response_format" in landing.failed.values() and not landing.answers
-    if llm.structured != "auto" or form not in FORMATS:
+    if llm.structured != "auto" or form not in FORMATS or not landing.in_form:
         return
     if refused and form != FORMATS[-1]:
         ledger.remember(name, FORMATS[FORMATS.index(form) + 1])

@@ -29,12 +29,14 @@ class Landing:
     counts: Counts
     checkpoint: Callable[[str], None]
     calls: dict[str, Call] = field(init=False)  # by custom_id; those that have had no line so far
+    in_form: bool = field(init=False)  # whether a response format was asked for: one token has none
     answers: int = 0
     failed: dict[str, str] = field(default_factory=dict)  # key -> error class
     strangers: int = 0  # lines for calls that were never made, and lines that cannot be read
 
     def __post_init__(self) -> None:
         self.calls = {custom_id(call): call for call in self.ledger.leased_by(self.batch.id)}
+        self.in_form = not all(call.prompt.first_token for call in self.calls.values())
 
     def take(self, lines: Iterable[bytes]) -> None:
         """Keep what an output or error file says."""

@@ -31,8 +31,13 @@ class _Asked:
     most: int  # new tokens
 
     @property
-    def order(self) -> tuple[int, int]:
-        return self.most, len(self.ids)
+    def order(self) -> tuple[int, int, int]:
+        return *self.sort, len(self.ids)
+
+    @property
+    def sort(self) -> tuple[int, int]:
+        """What a batch has in common."""
+        return self.most, self.prompt.first_token
 
 
 class HFEngine:
@@ -73,12 +78,12 @@ class HFEngine:
             asked = [self._encode(prompt) for prompt in ahead]
             yield from (self._too_long(one) for one in asked if one.most < 1)
             fitting = sorted((one for one in asked if one.most > 0), key=lambda one: one.order, reverse=True)
-            for _, alike in groupby(fitting, key=lambda one: one.most):
+            for _, alike in groupby(fitting, key=lambda one: one.sort):
                 yield from self._in_batches(list(alike))
 
     def _encode(self, prompt: Prompt) -> _Asked:
         ids = self._causal.encode(prompt.messages())
-        room = self._llm.max_output_tokens * prompt.room
+        room = prompt.most_output(self._llm.max_output_tokens)
         context = self._causal.context
         return _Asked(prompt, self.key(prompt), ids, room if context is None else min(room, context - len(ids)))
 
@@ -103,7 +108,11 @@ class HFEngine:
     def _write(self, batch: Sequence[_Asked]) -> list[Written] | None:
         """None where the batch is too large, but its half may not be."""
         inputs, seeds = [one.ids for one in batch], [int(one.key[:15], 16) for one in batch]
-        written = self._causal.generate(inputs, batch[0].most, self._llm.temperature, seeds)
+        most, likeliest = batch[0].sort
+        if likeliest:
+            written = self._causal.first_tokens(inputs, likeliest, self._llm.temperature, seeds)
+        else:
+            written = self._causal.generate(inputs, most, self._llm.temperature, seeds)
         if written is None and len(batch) == 1:
             raise EngineError(
                 f"{self.model}: {self._causal.device}: out of memory at one prompt of {len(inputs[0])} tokens and "

@@ -6,11 +6,9 @@ Its rows are marked `model=offline`: they are summaries of the catalogue, not kn
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 
-from language_models.facts import read_facts
-from language_models.filling import fill
+from language_models.filling import answer_json
 from language_models.tokens import estimate_tokens, prompt_tokens
 from schemas.records import Completion, KeyMaker, Prompt
 from schemas.sections import Llm
@@ -34,6 +32,6 @@ class OfflineEngine:
     def answer(self, prompts: Iterable[Prompt]) -> Iterator[Completion]:
         """One completion per prompt, in order; tokens are estimated."""
         for prompt in prompts:
-            text = json.dumps(fill(prompt.answer_schema, read_facts(prompt.user)), ensure_ascii=False)
+            text = answer_json(prompt.answer_schema, prompt.user)
             tokens = prompt_tokens(prompt), estimate_tokens(text)
             yield Completion(self.key(prompt), text, "stop", *tokens, 0.0, self.model, 0.0, turn=prompt.turn)

@@ -21,6 +21,8 @@ import openai
 from language_models.chat_format import (
     FORMATS,
     concerns_format,
+    concerns_likeliest,
+    likeliest,
     output_limit,
     read_completion,
     request_body,
@@ -38,6 +40,7 @@ KEPT_S = 1.5  # an idle connection; servers close theirs after 2 (gunicorn), 5 (
 # call that meets the closing may have been paid
 LONGEST = 10  # times llm.timeout_s; an endpoint may send blank lines while a call waits its turn there
 LONGEST_HEADER = 65_536  # bytes
+LIKELIEST = "logprobs"  # how a first token is asked for where the endpoint has not refused it
 STORED = 20  # completions of one turn that are looked at
 ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
@@ -53,6 +56,7 @@ class OpenAIConnection:
         self._secret = client.api_key
         self._formats: dict[tuple[str, str], tuple[JSON, dict[str, JSON]]] = {}  # by recipe and format
         self._trial = 0  # of FORMATS, while the format is not known
+        self._silent = False  # the endpoint refuses to give log-probabilities
         self._weaker: dict[str, str] = {}  # recipe whose schema the endpoint refuses -> format that it is asked in
         self._address = f"{client.base_url}{PATH}"
         self._headers = _headers(client)
@@ -69,7 +73,8 @@ class OpenAIConnection:
         status, headers, text = await self._post(body, self._headers_of(prompt, key))
         if not 200 <= status < 300:
             raise Failure(self._refused(prompt, form, status, headers, text))
-        self.format = self.format or form
+        if not prompt.first_token:
+            self.format = self.format or form
         completion = self._read(key, prompt, text, time.monotonic() - started)
         return Reply(completion, headers)
 
@@ -89,11 +94,15 @@ class OpenAIConnection:
     # ---- the request
 
     def _form(self, prompt: Prompt) -> str:
+        if prompt.first_token:
+            return "text" if self._silent else LIKELIEST
         return self._weaker.get(prompt.recipe) or self.format or FORMATS[self._trial]
 
     def _request(self, prompt: Prompt, form: str, key: str) -> dict[str, JSON]:
         request = request_body(prompt, self._llm, "text") | self._response_format(prompt, form)
         request |= output_limit(prompt, self._llm, self._url)
+        if form == "text":
+            request = {name: value for name, value in request.items() if name not in likeliest(prompt)}
         if self._llm.recovery == "stored":
             request |= {"store": True, "metadata": _metadata(prompt, key)}
         return request
@@ -144,9 +153,18 @@ class OpenAIConnection:
 
     def _refused(self, prompt: Prompt, form: str, status: int, headers: dict[str, str], text: str) -> Fault:
         fault = self._redacted(fault_of_status(status, headers, text))
+        if prompt.first_token:
+            return self._without_likeliest(form, status, text, fault)
         if self._llm.structured == "auto" and status in (400, 422) and self._ask_for_less(prompt, form, text):
             return Fault("format", "again", fault.detail, headers=headers)
         return fault
+
+    def _without_likeliest(self, form: str, status: int, text: str, fault: Fault) -> Fault:
+        """Where log-probabilities are what is refused, the next attempt asks for the token alone, as all after it."""
+        if form != LIKELIEST or status not in (400, 403, 422) or not concerns_likeliest(text):
+            return fault
+        self._silent = True
+        return Fault("format", "again", fault.detail, headers=fault.headers)
 
     def _ask_for_less(self, prompt: Prompt, form: str, text: str) -> bool:
         """Whether the next attempt asks for a weaker format.

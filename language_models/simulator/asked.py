@@ -10,6 +10,7 @@ from hashlib import sha256
 from language_models.simulator.tokens import count_tokens
 from schemas.records import JSON, canonical
 
+MOST_LIKELIEST = 20
 CAPS = ("max_completion_tokens", "max_tokens")
 TOKENS_PER_MESSAGE = 4  # role and separators that a chat endpoint puts around a message
 
@@ -26,14 +27,18 @@ class Asked:
     schema: Mapping[str, JSON] | None
     schema_text: str  # canonical JSON, "null" for none
     cap: int | None  # output tokens at most
-    request: bytes  # of model, messages, schema and cap: equal requests have equal answers
+    likeliest: int | None  # how many likeliest tokens are to come with their log-probabilities; None for neither
+    request: bytes  # of model, messages, schema, cap and likeliest: equal requests have equal answers
     message: bytes  # of the first user message
     question: bytes  # of model, system message and first user message: the same for every follow-up
     input_tokens: int
 
 
 def request_id(body: Mapping[str, JSON]) -> str:
-    """What /stats counts a request by: sha256 of canonical JSON of [model, messages, schema, output tokens at most]."""
+    """What /stats counts a request by: sha256 of canonical JSON of [model, messages, schema, output tokens at most].
+
+    A request for log-probabilities has `top_logprobs` behind these.
+    """
     return read_request(body).request.hex()
 
 
@@ -46,13 +51,15 @@ def read_request(body: Mapping[str, JSON]) -> Asked:
     cap = next((body[name] for name in CAPS if body.get(name) is not None), None)
     if cap is not None and (not isinstance(cap, int) or cap < 1):
         raise ValueError(f"max_completion_tokens: expected a whole number of at least 1, found {cap!r}")
+    likeliest = _likeliest(body)
     texts = [(str(message.get("role")), _text(message)) for message in messages]
     system = "\n".join(text for role, text in texts if role in ("system", "developer"))
     users = [text for role, text in texts if role == "user"]
     if not users:
         raise ValueError("messages: expected one with the role user, found none")
     schema_text = canonical(schema)
-    whole = f"[{canonical(model)},{canonical(messages)},{schema_text},{canonical(cap)}]"
+    whole = f"[{canonical(model)},{canonical(messages)},{schema_text},{canonical(cap)}"
+    whole += "]" if likeliest is None else f",{likeliest}]"
     message = sha256(users[0].encode()).digest()
     tokens = sum(_count(text) if role == "system" else count_tokens(text) for role, text in texts)
     return Asked(
@@ -64,11 +71,23 @@ def read_request(body: Mapping[str, JSON]) -> Asked:
         schema=schema,
         schema_text=schema_text,
         cap=cap,
+        likeliest=likeliest,
         request=sha256(whole.encode()).digest(),
         message=message,
         question=sha256(f"{model}\0{system}\0".encode() + message).digest(),
         input_tokens=tokens + (_count(schema_text) if schema else 0) + TOKENS_PER_MESSAGE * len(texts),
     )
+
+
+def _likeliest(body: Mapping[str, JSON]) -> int | None:
+    wanted, most = body.get("logprobs"), body.get("top_logprobs")
+    if wanted not in (None, True, False):
+        raise ValueError(f"logprobs: expected true or false, found {wanted!r}")
+    if most is not None and not wanted:
+        raise ValueError("top_logprobs: logprobs must be true where it is given")
+    if most is not None and (not isinstance(most, int) or not 0 <= most <= MOST_LIKELIEST):
+        raise ValueError(f"top_logprobs: expected a whole number from 0 to {MOST_LIKELIEST}, found {most!r}")
+    return (most or 0) if wanted else None
 
 
 def _format(wanted: JSON) -> tuple[str, Mapping[str, JSON] | None]:

@@ -98,6 +98,8 @@ class Rows:
             return 400, error_body(400, str(error))
         if asked.form not in self.formats:
             return 400, error_body(400, f"response_format of type '{asked.form}' is not supported with this model.")
+        if self.model.without_logprobs(asked):
+            return 400, error_body(400, "logprobs are not supported with this model.", "unsupported_parameter")
         if self.model.refuses(asked):
             return 400, error_body(400, "The request was rejected by the fault script.", "invalid_value")
         if self._struck("row_error_share", row):

@@ -78,6 +78,8 @@ class Chat:
             return refuse(429, "You exceeded your current quota, please check your plan.", code, kind=code)
         if asked.form not in self.options.formats:
             return refuse(400, f"response_format of type '{asked.form}' is not supported with this model.")
+        if self.model.without_logprobs(asked):
+            return refuse(400, "logprobs are not supported with this model.", "unsupported_parameter")
         if body.get("stream"):
             return refuse(400, "stream: the simulator answers whole; leave it out", "unsupported_value")
         if self.model.refuses(asked):

@@ -45,6 +45,10 @@ class Faults:
         """Whether the fault of a question's answer meets its follow-up as well."""
         return self._uniform(b"again", question) < self.script.again
 
+    def biased(self, question: bytes) -> bool:
+        """Whether the answer to a question goes by the positions of what is offered (`position_bias`)."""
+        return bool(self.script.position_bias) and self._uniform(b"bias", question) < self.script.position_bias
+
     def of_row(self, name: str, row: bytes) -> bool:
         """Whether a row of a batch is struck by `expire_share`, `row_error_share` or `duplicate_lines`."""
         share: float = getattr(self.script, name)

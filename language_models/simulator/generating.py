@@ -5,15 +5,18 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from language_models.simulator.asked import Asked
 from language_models.simulator.drawing import Faults
+from language_models.simulator.likeliest import first_token, reported
 from language_models.simulator.tokens import count_tokens
 from language_models.simulator.writing import Answers, write
 from schemas.records import JSON
 
 REFUSAL = "I'm sorry, but I can't help with that."
+WRONG_TOKEN = "Perhaps"
 WRONG = '{"unexpected": 1}'
 
 
@@ -25,6 +28,7 @@ class Answer:
     finish_reason: str
     output_tokens: int
     fault: str = ""
+    logprobs: Mapping[str, float] = field(default_factory=dict)  # of the tokens that a one-token answer could be
 
 
 class Model:
@@ -40,12 +44,19 @@ class Model:
         script = self.faults.script
         return bool(script.bad_request) and self.faults.of_answer(asked.question) == "bad_request"
 
+    def without_logprobs(self, asked: Asked) -> bool:
+        """Whether the question is refused because it asks for log-probabilities."""
+        return asked.likeliest is not None and self.faults.script.logprobs == "refused"
+
     def answer(self, asked: Asked) -> Answer:
         """The same for equal requests, whichever attempt it is."""
         fault = self._fault(asked)
         if fault == "refusal":
             return Answer(REFUSAL, "stop", count_tokens(REFUSAL), fault)
-        text = write(asked, self.answers)
+        biased = self.faults.biased(asked.question)
+        if asked.cap == 1 and (likely := first_token(asked, biased)):
+            return _one_token(likely, fault)
+        text = write(asked, self.answers, biased)
         if fault == "wrong_schema":
             text = WRONG
         if fault in ("truncated_json", "content_filter"):
@@ -67,7 +78,12 @@ class Model:
             "content": None if refused else answer.text,
             "refusal": answer.text if refused else None,
         }
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish_reason}
+        choice = {
+            "index": 0,
+            "message": message,
+            "logprobs": self._logprobs(asked, answer),
+            "finish_reason": answer.finish_reason,
+        }
         return {
             "id": f"chatcmpl-{next(self._numbers):09d}",
             "object": "chat.completion",
@@ -77,6 +93,12 @@ class Model:
             "usage": self.usage(asked, answer),
             **({"metadata": metadata} if metadata else {}),
         }
+
+    def _logprobs(self, asked: Asked, answer: Answer) -> JSON:
+        """None but for a one-token answer to who asks for them, where the script gives them."""
+        if asked.likeliest is None or not answer.logprobs or self.faults.script.logprobs != "given":
+            return None
+        return reported(answer.text, answer.logprobs, asked.likeliest)
 
     def usage(self, asked: Asked, answer: Answer) -> dict[str, JSON]:
         """The tokens that are paid."""
@@ -101,6 +123,15 @@ class Model:
             if asked.cap > first and not self.faults.of_follow_up(asked.question):
                 return ""
         return fault
+
+
+def _one_token(likely: Mapping[str, float], fault: str) -> Answer:
+    """The likeliest token; what can go wrong with JSON or with its length cannot go wrong with one token."""
+    if fault == "content_filter":
+        return Answer("", fault, 1, fault)
+    if fault == "wrong_schema":
+        return Answer(WRONG_TOKEN, "length", 1, fault, {WRONG_TOKEN: -0.01})
+    return Answer(max(likely, key=lambda token: likely[token]), "length", 1, "", likely)
 
 
 def encoded(completion: dict[str, JSON]) -> bytes:

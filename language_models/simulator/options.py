@@ -20,7 +20,18 @@ Rehearse a night at no cost, in three steps:
   2. in the run file, [llm]: engine = "openai", base_url = "http://127.0.0.1:8000/v1"; then loregraph night as usual
   3. curl http://127.0.0.1:8000/stats says what was served, what was paid, and whether anything was paid twice
 """
-SCRIPTED = ("seed", "rpm", "tpm", "hidden_rpm", "hidden_capacity", "latency", "latency_spread", "tokens_per_second")
+SCRIPTED = (
+    "seed",
+    "rpm",
+    "tpm",
+    "hidden_rpm",
+    "hidden_capacity",
+    "latency",
+    "latency_spread",
+    "tokens_per_second",
+    "logprobs",
+    "position_bias",
+)
 Form = Literal["json_schema", "json_object", "text"]
 
 

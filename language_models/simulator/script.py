@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -78,6 +78,12 @@ class Script(BaseModel):
     latency: float = Field(0.0, ge=0, description="mean time to an answer, in seconds")
     latency_spread: float = Field(0.0, ge=0, description="sigma of the lognormal latency; 0 is constant")
     tokens_per_second: float | None = Field(None, gt=0, description="adds output tokens over this rate")
+    logprobs: Literal["given", "ignored", "refused"] = Field(
+        "given", description="log-probabilities of a one-token answer; ignored: null in their place; refused: 400"
+    )
+    position_bias: float = _share(
+        "a ranking is the order shown and the first option is the likeliest, whatever they are; per question"
+    )
     cached_share: float = _share("share of the prompt tokens that usage reports as cached")
 
     @model_validator(mode="after")

@@ -9,7 +9,8 @@ from functools import lru_cache
 from typing import Literal
 
 from language_models.facts import Facts, read_facts
-from language_models.filling import fill
+from language_models.filling import VERDICT, fill
+from language_models.likeness import RANKINGS, offered
 from language_models.simulator.asked import Asked
 from schemas.records import JSON
 
@@ -18,12 +19,21 @@ BRIEF = '{"title": "The Sea", "genre": "Novel", "author": "A. Writer"}'
 KEYS = ("summarization", "reasoning")  # when nothing says what is asked for
 
 
-def write(asked: Asked, answers: Answers) -> str:
-    """The answer's JSON text."""
+def write(asked: Asked, answers: Answers, biased: bool = False) -> str:
+    """The answer's JSON text; with `biased` a ranking is the order in which the options are shown."""
     if answers == "brief":
         return _brief(asked.schema_text if asked.schema else asked.system, asked.schema is not None)
     schema = asked.schema or _guessed(asked.system)
-    return json.dumps(fill(schema, read_facts(asked.user)), ensure_ascii=False)
+    facts = read_facts(asked.user)
+    filled = fill(schema, facts)
+    if biased and isinstance(filled, dict):
+        filled |= {name: _as_shown(value, facts) for name, value in filled.items() if name.lower() in RANKINGS}
+    return json.dumps(filled, ensure_ascii=False)
+
+
+def _as_shown(ranked: JSON, facts: Facts) -> JSON:
+    shown = {name: place for place, name in enumerate(offered(facts))}
+    return sorted(ranked, key=lambda option: shown.get(str(option), len(shown)))
 
 
 @lru_cache(maxsize=1024)
@@ -49,4 +59,11 @@ def _guessed(system: str) -> Mapping[str, JSON]:
             return found
     sentence = re.search(r"\bkeys?\b[^.\n]*", system)
     names = re.findall(r'"(\w+)"', sentence[0]) if sentence else []
-    return {"type": "object", "properties": {name: {"type": "string"} for name in names or KEYS}}
+    return {"type": "object", "properties": {name: _guessed_field(name, system) for name in names or KEYS}}
+
+
+def _guessed_field(name: str, system: str) -> Mapping[str, JSON]:
+    if name.lower() in RANKINGS:
+        return {"type": "array", "items": {"type": "string"}}
+    verdict = name == "answer" and set(re.findall(r"\b(?:Yes|No)\b", system)) == VERDICT
+    return {"enum": sorted(VERDICT, reverse=True)} if verdict else {"type": "string"}

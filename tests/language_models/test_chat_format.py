@@ -7,12 +7,15 @@ import pytest
 from language_models.chat_format import (
     OPENAI_URL,
     concerns_format,
+    concerns_likeliest,
     output_limit,
     read_completion,
     request_body,
     strict_schema,
 )
+from language_models.first_token import FirstToken, read_first_token
 from schemas.sections import Llm
+from tests.support.choices import GOTHIC, choice_prompt
 from tests.support.faulty_endpoint import ANSWER, completion
 from tests.support.prompts import make_prompt
 
@@ -119,3 +122,52 @@ def test_a_body_that_is_no_completion_is_refused(body):
 )
 def test_whether_a_refusal_concerns_the_format(message, concerns):
     assert concerns_format(message) is concerns
+
+
+def test_a_first_token_is_asked_for_with_the_likeliest_and_without_a_format():
+    prompt = choice_prompt(GOTHIC, likeliest=7)
+    for form in ("json_schema", "json_object", "text"):
+        body = request_body(prompt, LLM, form)
+        assert (body["logprobs"], body["top_logprobs"]) == (True, 7)
+        assert "response_format" not in body
+    assert output_limit(prompt, LLM, "http://localhost/v1") == {"max_tokens": 1}
+    assert output_limit(replace(prompt, room=2), LLM, OPENAI_URL) == {"max_completion_tokens": 1}
+    assert "logprobs" not in request_body(make_prompt("1"), LLM, "text")
+
+
+def first_token(logprobs, text="A", finish_reason="length", **options):
+    body = completion(text, finish_reason, **options)
+    body["choices"][0]["logprobs"] = logprobs
+    return read(body, choice_prompt(GOTHIC))
+
+
+def entry(token, logprob, *others):
+    return {"token": token, "logprob": logprob, "bytes": None, "top_logprobs": [entry(*other) for other in others]}
+
+
+def test_a_first_token_is_read_with_the_written_one_counted_once():
+    told = {"content": [entry(" A", -0.5, ("B", -1.5), (" A", -0.5), ("C", -9999.0))]}
+    done = first_token(told, " A")
+    assert (done.finish_reason, done.output_tokens) == ("stop", 20), "the tokens are the endpoint's count"
+    assert read_first_token(done.text) == FirstToken("A", {"A": -0.5, "B": -1.5, "C": -9999.0})
+    unlikely = first_token({"content": [entry("D", -4.0, ("A", -0.1))]}, "D")
+    assert read_first_token(unlikely.text) == FirstToken("D", {"A": -0.1, "D": -4.0}), "a sample may be none of the top"
+
+
+@pytest.mark.parametrize(
+    "logprobs",
+    [None, {}, {"content": None}, {"content": []}, {"content": [{"token": "A"}]}, {"tokens": ["A"]}, "yes", [1]],
+)
+def test_log_probabilities_that_are_missing_or_of_another_form_leave_the_answer(logprobs):
+    done = first_token(logprobs)
+    assert (done.text, done.finish_reason) == ('{"answer": "A", "logprobs": {}}', "stop")
+
+
+def test_a_model_that_declines_gives_no_first_token():
+    assert first_token(None, refusal="I cannot").text == "I cannot"
+    assert first_token(None, finish_reason="content_filter").finish_reason == "content_filter"
+
+
+def test_a_refusal_of_log_probabilities_is_known_by_its_words():
+    assert concerns_likeliest("You are not allowed to request logprobs from this model")
+    assert not concerns_likeliest("max_tokens is too large")

@@ -1,5 +1,6 @@
 """The engine for local models: batches change nothing, chance is the key's, and every limit is named."""
 
+import math
 import os
 import shutil
 import subprocess
@@ -14,9 +15,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from language_models.answering import answer_all
-from language_models.causal_model import CausalModel, _Chance, merged
+from language_models.causal_folder import merged
+from language_models.causal_model import CausalModel, _Chance
 from language_models.engines import make_engine
 from language_models.engines.hf import AHEAD
+from language_models.first_token import first_token_schema, read_first_token
+from language_models.judging import Question
 from language_models.ledger import Ledger
 from pipelines.listing import entries
 from schemas.errors import AnswerError, ConfigError, EngineError
@@ -302,3 +306,69 @@ def test_answers_that_cannot_be_used_are_followed_up_and_nothing_is_paid(folders
         assert (counts.asked, counts.rejected, counts.cost_usd) == (4, 4, 0.0)
         assert counts.follow_ups >= 4
         assert answer_all(asked, engine, ledger, llm).asked == 0
+
+
+def choices(size=10, likeliest=5):
+    """Short ones: the tiny models take few tokens."""
+    schema = first_token_schema(("A", "B"), likeliest)
+    return [replace(prompt, system="Choose.", answer_schema=schema) for prompt in prompts(size)]
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_first_tokens_are_the_models_own_logits(folders, kind):
+    engine, prompts_ = make(folders[kind], batch_size=3), choices()
+    done = {completion.key: completion for completion in engine.answer(prompts_)}
+    model = AutoModelForCausalLM.from_pretrained(folders[kind])
+    tokenizer = AutoTokenizer.from_pretrained(folders[kind])
+    for prompt in prompts_:
+        ids = tokenizer(f"{prompt.system}\n\n{prompt.user}\n\n").input_ids
+        with torch.inference_mode():
+            told = model(torch.tensor([ids])).logits[0, -1].log_softmax(dim=-1)
+        completion = done[engine.key(prompt)]
+        first = read_first_token(completion.text)
+        expected = {}
+        for id in told.topk(5).indices.tolist():
+            if name := tokenizer.decode([id]).strip():
+                expected[name] = expected.get(name, 0) + float(told[id].exp())
+        assert first.logprobs == pytest.approx({name: math.log(mass) for name, mass in expected.items()}, abs=1e-4)
+        assert (completion.finish_reason, completion.output_tokens) == ("stop", 1)
+        best = int(told.argmax())
+        assert first.answer == ("" if best in {1, *range(50, 60)} else tokenizer.decode([best]).strip())
+
+
+def test_first_tokens_do_not_depend_on_batch_or_order_nor_on_whole_answers_beside_them(folders):
+    mixed = [prompt for pair in zip(choices(), prompts(10), strict=True) for prompt in pair]
+    batched = said(make(folders["chat"]).answer(mixed))
+    alone = said(make(folders["chat"], batch_size=1).answer(reversed(mixed)))
+    assert {key: rounded(text, *rest) for key, (text, *rest) in batched.items()} == {
+        key: rounded(text, *rest) for key, (text, *rest) in alone.items()
+    }
+
+
+def rounded(text, *rest):
+    """Sums in another order differ in the last digits."""
+    try:
+        first = read_first_token(text)
+    except AnswerError:
+        return text, rest
+    return first.answer, {token: round(value, 3) for token, value in first.logprobs.items()}, rest
+
+
+def test_a_drawn_first_token_is_decided_by_the_key_alone(folders):
+    drawn = [replace(choices()[0], sample=sample) for sample in range(12)]
+    first = said(make(folders["chat"], temperature=1.0).answer(drawn))
+    again = said(make(folders["chat"], temperature=1.0, batch_size=5).answer(reversed(drawn)))
+    assert {key: rounded(*rest) for key, rest in first.items()} == {key: rounded(*rest) for key, rest in again.items()}
+    answers = [read_first_token(text) for text, *_ in first.values()]
+    assert len({answer.answer for answer in answers}) > 1
+    assert len({max(answer.logprobs, key=answer.logprobs.get) for answer in answers}) == 1
+
+
+def test_first_tokens_go_through_the_ledger(folders, tmp_path):
+    llm = Llm(engine="hf", model=str(folders["llama"]), device="cpu", max_output_tokens=LIMIT)
+    engine, question = make_engine(llm), Question(choices()[0], read_first_token)
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        assert answer_all([question], engine, ledger, llm).asked == 1
+        [kept] = ledger.answers([engine.key(question.prompt)]).values()
+        assert len(read_first_token(kept[0].text).logprobs) > 3
+        assert answer_all([question], engine, ledger, llm).asked == 0

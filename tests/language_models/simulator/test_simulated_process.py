@@ -27,6 +27,8 @@ def test_help_explains_a_rehearsal_and_names_every_fault():
     assert "2. in the run file" in text
     assert "/stats" in text
     assert "hang_paid" in text
+    assert "--position-bias" in text
+    assert "--logprobs" in text
 
 
 def test_the_command_writes_its_port_takes_a_script_file_and_ends_at_once_on_sigterm(tmp_path):
