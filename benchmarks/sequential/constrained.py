@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ HISTORY, BEAM = 20, 50
 SHAPE = {"dim": 128, "inner": 1024, "heads": 6, "head_dim": 64, "layers": 4}  # TIGER's
 LEAST_SPEED, LEAST_SAME, MOST_APART = 5.0, 0.999, 1e-3
 Told = dict[str, float]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -157,10 +158,10 @@ def untrained(tokens: CodeTokens, seed: int = 0) -> CodeT5:
     return CodeT5(tokens.sizes, **SHAPE, dropout=0.0).eval()
 
 
-def alternate(tasks: dict[str, Callable[[], Found]], turns: int) -> tuple[dict[str, Found], dict[str, list[Told]]]:
+def alternate(tasks: dict[str, Callable[[], T]], turns: int) -> tuple[dict[str, T], dict[str, list[Told]]]:
     """So many turns of every task after one that does not count, each round beginning with another one."""
     names, told = list(tasks), {name: list[Told]() for name in tasks}
-    last = dict[str, Found]()
+    last = dict[str, T]()
     for turn in range(turns + 1):
         first = turn % len(names)
         for name in names[first:] + names[:first]:
