@@ -22,6 +22,7 @@ from airflow.sdk import (
     RetryAction,
     RetryRule,
     TaskGroup,
+    chain,
     get_current_context,
     task,
 )
@@ -136,6 +137,13 @@ def tokenize(file: str) -> Counts:
     return steps.tokenize(load_run(Path(file)), night())
 
 
+@task
+def instruct(file: str) -> Counts:
+    from pipelines import steps
+
+    return steps.instruct(load_run(Path(file)), night())
+
+
 @task(map_index_template="{{ task.op_kwargs['model'] }}, seed {{ task.op_kwargs['seed'] }}", max_active_tis_per_dag=1)
 def train(file: str, model: str, seed: int) -> Counts:
     """Fit one model with one seed; one at a time, because each takes every core or the one accelerator there is."""
@@ -191,13 +199,13 @@ def embeddings_dag(run: Run, profiles: Asset, embeddings: Asset) -> DAG:
 
 
 def training_dag(run: Run, embeddings: Asset) -> DAG:
-    """Code the items where the run asks for it, fit every model with every seed, measure them once on test, publish."""
+    """Make codes and instructions where the run has any, fit every model with every seed, measure once, publish."""
     file = str(run.file)
     pairs = [{"model": model.name, "seed": seed} for model in run.models for seed in run.seeds]
     with make_dag(run, "training", PartitionedAssetTimetable(assets=embeddings)) as dag:
         fitted = train.partial(file=file).expand_kwargs(pairs)
-        if run.semantic_ids:
-            tokenize(file) >> fitted
+        before = [made(file) for made, wanted in ((tokenize, run.semantic_ids), (instruct, run.instructions)) if wanted]
+        chain(*before, fitted)
         fitted >> evaluate(file) >> recommend(file) >> report(file)
     return dag
 

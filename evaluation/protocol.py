@@ -8,19 +8,21 @@ looked at once, though the code of LLMRec and AlphaRec stops on test.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, diags
 from torch import Tensor
 
 from evaluation.metrics import Ideal, score
 from evaluation.ranking import rank_vectors
 from features.corpus import Corpus, Part
 from schemas.errors import DataError
+from schemas.records import sha256
+from schemas.sections import Evaluation
 from schemas.sections import Protocol as Name
 
 Judge = Callable[[Tensor, Tensor], dict[str, float]]
@@ -81,6 +83,7 @@ class Exam:
     seen: csr_matrix  # bool [U, I] masked
     repeats: int  # held-out interactions with an item the user already had; nobody can recommend those
     ideal: Ideal = "truth"
+    drawn_from: int = 0  # users that there were before some were drawn; 0: nobody was left out
 
     @cached_property
     def users(self) -> NDArray[np.int64]:
@@ -93,15 +96,19 @@ class Exam:
         return np.flatnonzero((np.diff(self.truth.indptr) > 0) & (self.train.user_degree == 0)).astype(np.int64)
 
 
-def validation(corpus: Corpus, protocol: Name = "loregraph") -> Exam:
-    """Make the exam that models are chosen on: truth is valid; what the protocol says is masked, and the reserved."""
-    return _exam("valid", corpus, PROTOCOLS[protocol])
+def validation(corpus: Corpus, protocol: Name = "loregraph", users: int = 0) -> Exam:
+    """Make the exam that models are chosen on: truth is valid; what the protocol says is masked, and the reserved.
+
+    Of so many users at most, as `drawn` has it; 0 is everybody.
+    """
+    return drawn(_exam("valid", corpus, PROTOCOLS[protocol]), corpus, users)
 
 
-def testing(corpus: Corpus, protocol: Name = "loregraph") -> Exam:  # noqa: PT028 - no test
+def testing(corpus: Corpus, protocol: Name = "loregraph", users: int = 0) -> Exam:  # noqa: PT028 - no test
     """Make the exam that is reported: truth is test; what the protocol says is masked, and the reserved.
 
-    Raises DataError where valid and test are the same interactions (as in LLMRec's code): then validation is test.
+    Of so many users at most, as `drawn` has it; 0 is everybody. Raises DataError where valid and test are the same
+    interactions (as in LLMRec's code): then validation is test.
     """
     valid, test = corpus.valid.by_user, corpus.test.by_user
     if test.nnz and valid.nnz == test.nnz and not (valid != test).nnz:
@@ -109,7 +116,42 @@ def testing(corpus: Corpus, protocol: Name = "loregraph") -> Exam:  # noqa: PT02
             f"splits: valid and test are the same {test.nnz} interactions, so models would be chosen on test; "
             "expected two parts; change [split]"
         )
-    return _exam("test", corpus, PROTOCOLS[protocol])
+    return drawn(_exam("test", corpus, PROTOCOLS[protocol]), corpus, users)
+
+
+def drawn(exam: Exam, corpus: Corpus, users: int) -> Exam:
+    """The exam of at most so many users with train, and so many without: those with the lowest hashes of their ids.
+
+    A user's place in the draw is the same in every part and on every night. 0 leaves nobody out.
+    """
+    if not users or max(len(exam.users), len(exam.new_users)) <= users:
+        return exam
+    chosen = [first_by_hash(corpus, group, users) for group in (exam.users, exam.new_users)]
+    return replace(among(exam, np.concatenate(chosen)), drawn_from=len(exam.users))
+
+
+def first_by_hash(corpus: Corpus, users: NDArray[np.int64], most: int, salt: str = "") -> NDArray[np.int64]:
+    """At most so many of some users [B], those with the lowest hashes of salt and id: row numbers, ascending."""
+    ids = corpus.ids("user").gather(users).to_list()
+    return np.sort(users[np.argsort([sha256(salt + id) for id in ids], kind="stable")[:most]])
+
+
+def among(exam: Exam, users: NDArray[np.int64]) -> Exam:
+    """The exam of some of its users: the others have no truth."""
+    inside = np.zeros(exam.truth.shape[0], dtype=np.float32)
+    inside[users] = 1.0
+    truth = (diags(inside) @ exam.truth.astype(np.float32)).tocsr()
+    truth.eliminate_zeros()
+    return replace(exam, truth=truth.astype(bool))
+
+
+def label_of(settings: Evaluation) -> str | None:
+    """What a reader of the figures has to know, in a line: whose protocol, and how many users; None for ours with all.
+
+    It stands in every report and comparison.
+    """
+    sample = f"judged on at most {settings.users:,} users, drawn by their ids" if settings.users else None
+    return "; ".join(said for said in (PROTOCOLS[settings.protocol].label, sample) if said) or None
 
 
 def vector_judge(exam: Exam, ks: Sequence[int]) -> Judge:

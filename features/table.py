@@ -59,12 +59,16 @@ class EdgeTable:
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """What a model reads beside the interactions: text of items and users, and proposed edges by recipe."""
+    """What a model reads beside the interactions: text of items and users, and proposed edges by recipe.
+
+    `profiles` are texts as they are, for recommenders that put them into prompts.
+    """
 
     item: FeatureTable | None = None
     user: FeatureTable | None = None
     edges: Mapping[str, EdgeTable] = field(default_factory=dict)
     codes: ItemCodes | None = None
+    profiles: Mapping[Kind, tuple[str, ...]] = field(default_factory=dict)  # in index order, empty where there is none
 
 
 def align(vectors: pl.DataFrame, ids: pl.Series, kind: Kind, source: str) -> FeatureTable:
@@ -93,6 +97,22 @@ def align(vectors: pl.DataFrame, ids: pl.Series, kind: Kind, source: str) -> Fea
             raise DataError(f"{source}: {kind} {bad!r}: expected finite values, found NaN or infinity")
         x[rows.to_numpy()], present[rows.to_numpy()] = values, True
     return FeatureTable(kind, x, present, source)
+
+
+def align_texts(texts: pl.DataFrame, ids: pl.Series) -> tuple[str, ...]:
+    """Texts (columns `id`, `text`) in the order of `ids`, an empty one where there is none."""
+    known = dict(zip(texts["id"].to_list(), texts["text"].to_list(), strict=True))
+    return tuple(known.get(id, "") for id in ids.to_list())
+
+
+def shuffled_texts(texts: tuple[str, ...], seed: int) -> tuple[str, ...]:
+    """The shuffled-profile control of texts that stand in prompts: those who have one exchange them at random."""
+    rows = [row for row, text in enumerate(texts) if text]
+    drawn = np.random.default_rng(seed).permutation(rows).tolist()
+    exchanged = list(texts)
+    for row, other in zip(rows, drawn, strict=True):
+        exchanged[row] = texts[other]
+    return tuple(exchanged)
 
 
 def align_edges(edges: pl.DataFrame, corpus: Corpus, source: str) -> EdgeTable:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from features.recipes import RECIPES, check_recipes
+from features.instructions import INSTRUCTIONS, KEYS
+from features.recipes import RECIPES, can_write, check_recipes
 from features.recipes.choosing import Choosing
 from features.tokenizers import TOKENIZERS
 from graph_models.options import check_options
@@ -14,9 +15,9 @@ from recommenders import check_model
 from recommenders.candidates import check_base
 from recommenders.click import check_click_model
 from schemas.errors import ConfigError, unknown_name
-from schemas.records import KINDS
+from schemas.records import KINDS, Kind
 from schemas.run import Run
-from schemas.sections import Features, SemanticIds
+from schemas.sections import Features, Instructions, SemanticIds
 
 
 def check_run(run: Run) -> None:
@@ -35,6 +36,8 @@ def check_run(run: Run) -> None:
         _check_features(model.features, run, f"{run.file}: models.{model.name}.features")
     for entry in run.semantic_ids:
         _check_semantic_ids(entry, run)
+    for instructions in run.instructions:
+        _check_instructions(instructions, run)
     check_recommend(run)
     _check_compare(run)
     if run.click_models:
@@ -53,6 +56,39 @@ def _check_semantic_ids(entry: SemanticIds, run: Run) -> None:
     if tokenizer.reads_text and not entry.texts:
         raise ConfigError(f"{where}.item: {entry.tokenizer} quantises texts, found none; name a column or recipe/field")
     _check_features(Features(item=entry.item), run, where)
+
+
+def _check_instructions(entry: Instructions, run: Run) -> None:
+    where = f"{run.file}: instructions.{entry.name}"
+    if entry.builder not in INSTRUCTIONS:
+        raise ConfigError(unknown_name(f"{where}.builder", entry.builder, INSTRUCTIONS))
+    builder = INSTRUCTIONS[entry.builder]
+    check_options(builder, entry.options, f"{where}.options")
+    for key in KEYS:
+        if getattr(entry, key) is None and key in builder.needs:
+            raise ConfigError(f"{where}.{key}: {entry.builder} needs it, found none")
+        if getattr(entry, key) is not None and key not in (*builder.needs, *builder.reads):
+            raise ConfigError(f"{where}.{key}: {entry.builder} does not read it; leave it out")
+    ours = [recipe.name for recipe in run.recipes]
+    if entry.profile is not None:
+        _check_written(entry.profile, ("user",), ours, f"{where}.profile")
+    if entry.intention is not None:
+        _check_written(entry.intention, KINDS, ours, f"{where}.intention")
+    if entry.vectors is not None and "/" in entry.vectors:  # else a column
+        _check_written(entry.vectors, ("item",), ours, f"{where}.vectors")
+
+
+def _check_written(source: str, kinds: tuple[Kind, ...], ours: list[str], where: str) -> None:
+    """Refuse a text `recipe/field` that no recipe of the run writes, or none about such a kind."""
+    recipe, _, field = source.partition("/")
+    if not field:
+        raise ConfigError(f"{where}: expected recipe/field, found {source}")
+    _check_recipe(recipe, ours, where)
+    made = RECIPES[recipe]
+    if not can_write(source):
+        raise ConfigError(unknown_name(f"{where}: field of {recipe}", field, made.writes or made.answer.model_fields))
+    if made.kind not in kinds:
+        raise ConfigError(f"{where}: {source} writes {made.kind} profiles")
 
 
 def _check_compare(run: Run) -> None:
@@ -81,7 +117,10 @@ def _check_features(features: Features | None, run: Run, where: str) -> None:
         return
     ours = [recipe.name for recipe in run.recipes]
     for kind in KINDS:
-        for source in features.texts(kind):
+        profile = features.profile(kind)
+        if profile is not None and "/" not in profile:
+            raise ConfigError(f"{where}.{kind}_profile: expected recipe/field, found {profile}")
+        for source in (*features.texts(kind), *([profile] if profile else [])):
             recipe = source.split("/")[0]
             if "/" not in source:
                 continue

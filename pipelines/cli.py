@@ -68,8 +68,8 @@ def _add_job(name: str, doc: str) -> None:
 
 
 for _name, _doc in {
-    "night": "The whole job: ingest, split, plan, generate, encode, materialize, tokenize, train, evaluate, recommend, "
-    "report.",
+    "night": "The whole job: ingest, split, plan, generate, encode, materialize, tokenize, instruct, train, "
+    "evaluate, recommend, report.",
     "ingest": "Read and check the source files; publish users, items and interactions.",
     "split": "Cut the interactions into train, valid and test.",
     "plan": "How many prompts would be asked, and what they may cost; asks nothing.",
@@ -77,6 +77,7 @@ for _name, _doc in {
     "encode": "Encode the texts that have no vector yet.",
     "materialize": "Gate and publish tonight's embeddings.",
     "tokenize": "Give every item its semantic ids, for each entry of semantic_ids; known items keep theirs.",
+    "instruct": "Make the instruction tables, for each entry of instructions, from train alone.",
     "train": "Train every model for every seed; early stopping on validation.",
     "evaluate": "Measure every model on the test part, once; intervals against the baseline.",
     "recommend": "Publish the recommendations of the model that is best on validation.",
@@ -173,12 +174,30 @@ def replay(
         typer.echo(json.dumps(found, allow_nan=False))
 
 
+@app.command()
+def instructions(
+    run: RunOption,
+    ds: PastOption = None,
+    lake: LakeOption = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the files.")] = Path("instructions"),
+    as_json: JsonOption = False,
+) -> None:
+    """Write a night's instruction tables as NAME.parquet and NAME.jsonl, in the chat format of tuning tools."""
+    from pipelines.instructions import export, lines
+
+    found = export(run, out, ds, lake)
+    typer.echo("\n".join(lines(found)))
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False, allow_nan=False))
+
+
 @app.command("list")
 def list_parts(
     kind: Annotated[
         str,
         typer.Argument(
-            help="recipes, backbones, objectives, adaptors, recommenders, tokenizers, click_models, encoders, engines"
+            help="recipes, backbones, objectives, adaptors, recommenders, tokenizers, instructions, click_models, "
+            "encoders, engines"
         ),
     ],
     as_json: JsonOption = False,
@@ -235,6 +254,33 @@ def ask(  # noqa: PLR0913 -- the options of a command
 
     found = rank_for(run, user, intention, alpha, model, k, ds, lake)
     typer.echo("\n".join(lines(found["items"])))
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False, allow_nan=False))
+
+
+@app.command()
+def converse(  # noqa: PLR0913 -- the options of a command
+    run: RunOption,
+    text: Annotated[
+        list[str] | None, typer.Argument(help="Turns, oldest first; the last is the seeker's.", show_default=False)
+    ] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="JSON lines of conversations, with targets.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="The only zero_shot_crs when left out.")] = None,
+    k: CountOption = 10,
+    ds: PastOption = None,
+    lake: LakeOption = None,
+    max_cost: CostOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What a language model recommends in a conversation, each title looked up in the catalogue."""
+    from pipelines.conversing import converse as answer
+    from pipelines.conversing import lines, read_conversations, spoken
+
+    if (file is None) == (not text):
+        raise ConfigError("converse: expected either turns or --file, found " + ("both" if text else "neither"))
+    conversations = read_conversations(file) if file is not None else [spoken(text or [])]
+    found = answer(run, conversations, model, k, ds, lake, max_cost)
+    typer.echo("\n".join(lines(found)))
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False, allow_nan=False))
 

@@ -22,6 +22,7 @@ from features.table import (
     FeatureTable,
     align,
     align_edges,
+    align_texts,
     averaged,
     joined,
     mean_of_items,
@@ -29,16 +30,19 @@ from features.table import (
     randomised,
     shuffled,
     shuffled_edges,
+    shuffled_texts,
 )
 from graph_models.curve import Epoch, Progress
 from graph_models.parallel import SINGLE, Group
+from pipelines.asking import asking
+from pipelines.given_lists import take_told
 from pipelines.lineage import Source, Written, file_hash, loregraph_version
 from pipelines.night import Night, write_json
 from pipelines.predecessor import Place, find_place, remember
-from recommenders import RECOMMENDERS, make_recommender
+from recommenders import RECOMMENDERS, load_recommender, make_recommender
 from recommenders.base import Recommender
 from recommenders.graph import Graph
-from recommenders.sequential.sequences import Sequential
+from recommenders.reranking import Reranker
 from schemas.errors import ConfigError, StoreError, unknown_name
 from schemas.records import KINDS, Kind, canonical, sha256
 from schemas.run import Run
@@ -68,6 +72,7 @@ class Fitted:
     folder: str
     report: dict[str, Any] = field(default_factory=dict)  # what objectives say of themselves, by name
     origin: dict[str, Any] = field(default_factory=dict)  # versions of the tables that it was trained on, and when
+    told: dict[str, Any] = field(default_factory=dict)  # what a language model says of its ranking on validation
 
 
 def fit(
@@ -90,6 +95,9 @@ def fit(
     group.agree(place.config_hash, f"{model.name}, seed {seed}: hash of data and settings")
     known = group.first((place.folder / "result.json").exists())
     recommender = None if known else _recommender(night, model, seed, place, progress, group)
+    for name, part in made_of(model, night.run).items() if recommender else ():
+        whole, _ = fit(night, part, seed, corpus, exam, progress, group)
+        setattr(recommender, name, load_recommender(night.work / whole.folder))
     fitted = None if recommender else _read(place)
     if recommender and group.leads:
         fitted = _trained(night, model, seed, corpus, exam, features, place, recommender)
@@ -111,6 +119,13 @@ def _recommender(
     return recommender
 
 
+def made_of(model: Model, run: Run) -> dict[str, Model]:
+    """The models of the run that a reranker is made of, by its attribute; what is none of them it fits itself."""
+    made = RECOMMENDERS[model.recommender]
+    found = made.parts_of(model, run) if issubclass(made, Reranker) else {}
+    return {name: part for name, part in found.items() if part in run.models}
+
+
 def _trained(
     night: Night,
     model: Model,
@@ -127,7 +142,9 @@ def _trained(
     recommender.fit(corpus, features)
     seconds = round(time.perf_counter() - began, 3)
     recommender.save(folder)
-    valid = examine(recommender.for_validation(), exam, night.run.evaluation).means()
+    with asking(night, model, recommender):
+        judged = recommender.for_validation()
+        valid = examine(judged, exam, night.run.evaluation).means()
     history = getattr(recommender, "history", ())
     fitted = Fitted(
         name=model.name,
@@ -149,6 +166,7 @@ def _trained(
         folder=str(folder.relative_to(night.work)),
         report=getattr(recommender, "report", {}),
         origin=_origin(night, model, seed, place),
+        told=take_told(judged),
     )
     write_json(folder / "result.json", asdict(fitted))
     return _told(fitted, place)
@@ -182,7 +200,9 @@ def feature_tables(night: Night, model: Model | ClickModel, corpus: Corpus, seed
     wanted = model.features
     if wanted is None:
         return FeatureSet()
-    return replace(_texts_and_edges(night, model, wanted, corpus, seed), codes=_codes(night, model, corpus, seed))
+    found = _texts_and_edges(night, model, wanted, corpus, seed)
+    codes, profiles = _codes(night, model, corpus, seed), _profiles(night, model, wanted, corpus, seed)
+    return replace(found, codes=codes, profiles=profiles)
 
 
 def _texts_and_edges(
@@ -208,6 +228,30 @@ def _codes(night: Night, model: Model | ClickModel, corpus: Corpus, seed: int) -
         return None
     codes = align_codes(night.read("semantic_ids").filter(pl.col("name") == name), corpus.ids("item"), name)
     return codes if model.control in ("none", "shuffled_users") else shuffled_codes(codes, seed)
+
+
+def _profiles(
+    night: Night, model: Model | ClickModel, wanted: Features, corpus: Corpus, seed: int
+) -> dict[Kind, tuple[str, ...]]:
+    """Texts that stand in prompts; every control that takes a kind's texts from it hands them to another."""
+    found = dict[Kind, tuple[str, ...]]()
+    for kind in KINDS:
+        if (source := wanted.profile(kind)) is not None:
+            texts = align_texts(profile_texts(night, kind, source), corpus.ids(kind))
+            kept = model.control == "none" or model.control == f"shuffled_{'user' if kind == 'item' else 'item'}s"
+            found[kind] = texts if kept else shuffled_texts(texts, seed)
+    return found
+
+
+def profile_texts(night: Night, kind: Kind, source: str) -> pl.DataFrame:
+    """Tonight's texts `recipe/field` of a kind: id, text. Raises ConfigError where nobody has one."""
+    rows = night.read("profiles").filter(pl.col("kind") == kind)
+    named = rows.with_columns(source=pl.concat_str("recipe", pl.lit("/"), "field"))
+    found = named.filter(pl.col("source") == source).select("id", "text").sort("id")
+    if found.is_empty():
+        known = named["source"].unique().sort().to_list()
+        raise ConfigError(unknown_name(f"{night.run.file}: features.{kind}_profile", source, known))
+    return found
 
 
 def _controlled(
@@ -240,9 +284,12 @@ def _origin(night: Night, model: Model, seed: int, place: Place) -> dict[str, An
         parts |= {"embeddings": texts} if texts else {}
         parts |= {"llm_edges": list(model.features.edges)} if model.features.edges else {}
         parts |= {"semantic_ids": [model.features.semantic_ids]} if model.features.semantic_ids else {}
+        shown = [f"{kind}:{source}" for kind in KINDS if (source := model.features.profile(kind))]
+        parts |= {"profiles": shown} if shown else {}
     sources = night.trace.sources(parts)
     if (start := place.start) is not None:
         sources.append(Source(_lineage_name(model.name, seed), ds=start.ds, config_hash=start.config_hash))
+    sources += [Source(_lineage_name(part.name, seed), ds=night.ds) for part in made_of(model, night.run).values()]
     return {
         "sources": [asdict(source) for source in sources],
         "run_file": file_hash(night.run.file),
@@ -282,14 +329,16 @@ def _place(night: Night, model: Model, seed: int, corpus: Corpus) -> Place:
         "selection": night.run.evaluation.selection,
         "seed": seed,
         **codes_hash(night, model.features, corpus),
+        **profiles_hash(night, model.features),
         **outside(model, night.run),
     }
+    decides |= {name: _place(night, part, seed, corpus).config_hash for name, part in made_of(model, night.run).items()}
     return find_place(night, model, seed, sha256(canonical(decides))[:16], corpus.split_id)
 
 
 def training_settings(run: Run, model: Model) -> dict[str, Any] | None:
     """What of the trainer's settings decides a model's weights; None of models that no trainer trains."""
-    if model.backbone is None and not issubclass(RECOMMENDERS[model.recommender], Sequential):
+    if not RECOMMENDERS[model.recommender].learns:
         return None
     return run.settings_of(model).model_dump(exclude={"warm_start", "tensorboard"})
 
@@ -298,6 +347,7 @@ def outside(model: Model, run: Run) -> dict[str, str]:
     """What decides a fit and is in none of the night's tables: another protocol, a model that was trained elsewhere."""
     found, protocol = RECOMMENDERS[model.recommender].outside(model, run), run.evaluation.protocol
     judged: dict[str, str] = {} if protocol == "loregraph" else {"protocol": protocol}
+    judged |= {"judged_users": str(run.evaluation.users)} if run.evaluation.users else {}
     return judged if found is None else {**judged, "outside": found}
 
 
@@ -326,6 +376,16 @@ def codes_hash(night: Night, features: Features | None, corpus: Corpus) -> dict[
         return {}
     rows = night.read("semantic_ids").filter(pl.col("name") == features.semantic_ids)
     return {"semantic_ids": align_codes(rows, corpus.ids("item"), features.semantic_ids).hash}
+
+
+def profiles_hash(night: Night, features: Features | None) -> dict[str, str]:
+    """The texts that a model puts into prompts, as hashes; nothing of models that put none."""
+    sources = {kind: features.profile(kind) for kind in KINDS} if features else {}
+    return {
+        f"{kind}_profile": sha256(canonical(profile_texts(night, kind, source).rows()))
+        for kind, source in sources.items()
+        if source is not None
+    }
 
 
 def aligned(night: Night, corpus: Corpus, kind: Kind, source: str) -> FeatureTable:

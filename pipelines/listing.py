@@ -16,6 +16,7 @@ REGISTRIES = {
     "adaptors": ("graph_models.adaptors", "ADAPTORS"),
     "recommenders": ("recommenders", "RECOMMENDERS"),
     "tokenizers": ("features.tokenizers", "TOKENIZERS"),
+    "instructions": ("features.instructions", "INSTRUCTIONS"),
     "click_models": ("recommenders.click", "CLICK_MODELS"),
     "encoders": ("language_models.encoders", "ENCODERS"),
     "engines": ("language_models.engines", "ENGINES"),

@@ -39,6 +39,7 @@ class RunLog:
     metrics: Metrics
     counts: Counts
     began: float
+    mode: str | None = None  # default: that of the recipe
     written: float = 0.0
     outcome: str = "running"
 
@@ -72,7 +73,7 @@ class RunLog:
             "started": datetime.fromtimestamp(self.began, UTC).isoformat(),
             "engine": self.engine,
             "model": self.model,
-            "mode": self.night.run.llm_of(self.recipe).mode,
+            "mode": self.mode or self.night.run.llm_of(self.recipe).mode,
             "outcome": self.outcome,
             **{name: getattr(self.counts, name) for name in (*CALLS, "cost_usd")},
             "seconds": round(time.time() - self.began, 3),
@@ -92,11 +93,16 @@ class RunLog:
 
 
 @contextmanager
-def run_log(night: Night, recipe: str, kind: str, shard: int, engine: str, model: str) -> Iterator[RunLog]:
-    """Keep the log of a run while the block lasts; its outcome is `done` or the name of what ended it."""
+def run_log(
+    night: Night, recipe: str, kind: str, shard: int, engine: str, model: str, mode: str | None = None
+) -> Iterator[RunLog]:
+    """Keep the log of a run while the block lasts; its outcome is `done` or the name of what ended it.
+
+    `recipe` is that of the questions, or the model of the run that asks them, in its own `mode`.
+    """
     labels = {"run": night.run.name, "recipe": recipe, "model": model, "shard": str(shard)}
     metrics = Metrics(labels, night.folder / "metrics" / f"{recipe}-{shard}.prom", night.run.llm.metrics_port)
-    log = RunLog(night, recipe, kind, shard, engine, model, metrics, Counts(), time.time())
+    log = RunLog(night, recipe, kind, shard, engine, model, metrics, Counts(), time.time(), mode)
     try:
         yield log
     except BaseException as error:

@@ -12,9 +12,10 @@ from rapidfuzz import process
 
 from evaluation.recommendations import Recommendations
 from features.corpus import Corpus
+from pipelines.asking import asking
 from pipelines.checks import check_run
 from pipelines.fitted import Fitted
-from pipelines.night import last_night, open_night, refuse_missing
+from pipelines.night import Night, last_night, open_night, refuse_missing
 from pipelines.steps.models import best_fitted
 from recommenders import load_recommender
 from recommenders.base import Recommender
@@ -67,9 +68,12 @@ def top(
     `model`: by default the one whose lists are published; of its seeds the best; `ds`: the last night. Raises DataError
     for an unknown user, ConfigError for an unknown model, StoreError where the night has none that is fitted.
     """
-    served = _open(file, model, ds, lake, "top")
+    night, served = _open(file, model, ds, lake, "top")
     row = served.row("user", user, "top")
-    return {"user": user, **served.told(served.recommender.recommend(np.array([row]), k))}
+    fitted = next(each for each in night.run.models if each.name == served.fitted.name)
+    with asking(night, fitted, served.recommender):
+        found = served.recommender.recommend(np.array([row]), k)
+    return {"user": user, **served.told(found)}
 
 
 def neighbours_of(
@@ -79,7 +83,7 @@ def neighbours_of(
 
     ConfigError also where the model compares no items.
     """
-    served = _open(file, model, ds, lake, "neighbours")
+    _, served = _open(file, model, ds, lake, "neighbours")
     row = served.row("item", item, "neighbours")
     if served.recommender.compares is None:
         name = served.fitted.name
@@ -104,7 +108,7 @@ def item_lines(items: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _open(file: Path, model: str | None, ds: str | None, lake: str | None, command: str) -> Served:
+def _open(file: Path, model: str | None, ds: str | None, lake: str | None, command: str) -> tuple[Night, Served]:
     run = load_run(file, lake=lake)
     check_run(run)
     night = open_night(run, ds or last_night(run))
@@ -115,4 +119,4 @@ def _open(file: Path, model: str | None, ds: str | None, lake: str | None, comma
         )
     corpus = night.corpus()
     fitted = best_fitted(night, corpus, model or run.recommend.model)
-    return Served(night.ds, corpus, fitted, load_recommender(night.work / fitted.folder))
+    return night, Served(night.ds, corpus, fitted, load_recommender(night.work / fitted.folder))

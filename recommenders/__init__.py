@@ -16,31 +16,57 @@ from recommenders.item_knn import ItemKNN
 from recommenders.lore_filter import LoreFilter
 from recommenders.most_recent import MostRecent
 from recommenders.popularity import Popularity
+from recommenders.prompted.llm_listwise import LLMListwise
+from recommenders.prompted.llm_pointwise import LLMPointwise
+from recommenders.prompted.llmrank import LLMRank
+from recommenders.prompted.zero_shot_crs import ZeroShotCRS
 from recommenders.pure_svd import PureSVD
 from recommenders.sasrec import SASRec
 from recommenders.text_knn import TextKNN
 from recommenders.text_match import TextMatch
 from recommenders.tiger import Tiger
 from recommenders.transfer import Transfer
+from recommenders.tuned.a_llmrec import ALLMRec
+from recommenders.tuned.bigrec import BIGRec
+from recommenders.tuned.collm import CoLLM
+from recommenders.tuned.lc_rec import LCRec
+from recommenders.tuned.llamarec import LlamaRec
+from recommenders.tuned.llara import LLaRA
+from recommenders.tuned.rella import ReLLa
+from recommenders.tuned.s_dpo import SDPO
+from recommenders.tuned.tallrec import TALLRec
 from schemas.errors import ConfigError, StoreError, unknown_name
 from schemas.run import Run
 from schemas.sections import Model
 
 RECOMMENDERS: dict[str, type[Recommender]] = {
+    "a_llmrec": ALLMRec,
+    "bigrec": BIGRec,
+    "collm": CoLLM,
     "ease": EASE,
     "gf_cf": GFCF,
     "graph": Graph,
     "hstu": HSTU,
     "item_knn": ItemKNN,
+    "lc_rec": LCRec,
+    "llamarec": LlamaRec,
+    "llara": LLaRA,
+    "llm_listwise": LLMListwise,
+    "llm_pointwise": LLMPointwise,
+    "llmrank": LLMRank,
     "lore_filter": LoreFilter,
     "most_recent": MostRecent,
     "popularity": Popularity,
     "pure_svd": PureSVD,
+    "rella": ReLLa,
+    "s_dpo": SDPO,
     "sasrec": SASRec,
+    "tallrec": TALLRec,
     "text_knn": TextKNN,
     "text_match": TextMatch,
     "tiger": Tiger,
     "transfer": Transfer,
+    "zero_shot_crs": ZeroShotCRS,
 }
 
 
@@ -50,7 +76,8 @@ def check_model(model: Model, run: Run) -> None:
     if model.recommender not in RECOMMENDERS:
         raise ConfigError(unknown_name(f"{where}.recommender", model.recommender, RECOMMENDERS))
     read = model.features
-    if model.control != "none" and (read is None or not (read.item or read.edges or read.semantic_ids)):
+    changed = read and (read.item or read.edges or read.semantic_ids or read.user_profile or read.item_profile)
+    if model.control != "none" and not changed:
         raise ConfigError(
             f"{where}.control: {model.control} changes texts, edges and codes; add [models.features] or remove it"
         )

@@ -38,6 +38,7 @@ class Recommender(ABC):
     source: ClassVar[str]  # the paper, or what it stands for
     space: ClassVar[Mapping[str, Sequence[Any]]] = MappingProxyType({})  # option -> values that a search may try
     seeded: ClassVar[bool] = True  # whether two seeds give two models
+    learns: ClassVar[bool] = False  # whether a trainer trains it, and chooses an epoch on validation
     reads_text: ClassVar[bool] = False  # whether it needs features.item
     compares: ClassVar[Literal["vectors", "kernel"] | None] = None  # what says how near two items are; None: nothing
     places_cold_items: ClassVar[bool] = False  # whether it takes cold_items = "text"

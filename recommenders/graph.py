@@ -54,6 +54,7 @@ class Graph(Steered):
 
     name: ClassVar[str] = "graph"
     source: ClassVar[str] = "see its backbone and objectives"
+    learns: ClassVar[bool] = True
     places_cold_items: ClassVar[bool] = True
     group: Group = SINGLE  # the processes that train it together
     start: Start | None = None

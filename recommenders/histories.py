@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +21,15 @@ class Histories:
     item: Int64  # [E]
     time: Int64  # [E] unix seconds, or the order where there are no times
     indptr: Int64  # [U + 1]
+    rating: NDArray[np.float32] | None = None  # [E] in the source's own scale, NaN where there is none
 
     @classmethod
     def of(cls, part: Part) -> Histories:
         """The interactions of a part; of one moment in the order of the part."""
         order = np.lexsort((np.arange(len(part)), part.time, part.edges[0]))
-        indptr = np.concatenate([[0], np.cumsum(part.user_degree)])
-        return cls(part.edges[1][order], part.time[order], indptr.astype(np.int64))
+        indptr = np.concatenate([[0], np.cumsum(part.user_degree)]).astype(np.int64)
+        rating = None if part.rating is None else part.rating[order]
+        return cls(part.edges[1][order], part.time[order], indptr, rating)
 
     @property
     def length(self) -> Int64:
@@ -50,16 +53,22 @@ class Histories:
         empty = (end <= start)[:, None]
         return np.where(real, self.item[place], pad), np.where(empty, 0, self.time[place])
 
-    def arrays(self, name: str) -> dict[str, Int64]:
+    def arrays(self, name: str) -> dict[str, NDArray[Any]]:
         """Its arrays as they are saved, under names that begin with `name`."""
-        return {f"{name}.item": self.item, f"{name}.time": self.time, f"{name}.indptr": self.indptr}
+        found = {f"{name}.item": self.item, f"{name}.time": self.time, f"{name}.indptr": self.indptr}
+        return found if self.rating is None else {**found, f"{name}.rating": self.rating}
 
     @classmethod
-    def saved(cls, arrays: Mapping[str, Int64], name: str) -> Histories:
+    def saved(cls, arrays: Mapping[str, NDArray[Any]], name: str) -> Histories:
         """What `arrays` gave."""
-        return cls(*(arrays[f"{name}.{part}"] for part in ("item", "time", "indptr")))
+        item, time, indptr = (arrays[f"{name}.{part}"] for part in ("item", "time", "indptr"))
+        return cls(item, time, indptr, arrays.get(f"{name}.rating"))
+
+    def places(self, user: int) -> Int64:
+        """Where a user's items are, oldest first: [n]."""
+        return np.arange(self.indptr[user], self.indptr[user + 1])
 
     def of_user(self, user: int) -> list[int]:
-        """The items of one user, oldest first."""
+        """The items of a user, oldest first."""
         found: list[int] = self.item[self.indptr[user] : self.indptr[user + 1]].tolist()
         return found

@@ -209,9 +209,17 @@ class _Run:
 
 
 def state_of(module: nn.Module) -> dict[str, Tensor]:
-    """What training may change: buffers, and parameters that are not frozen, few of those of a large language model."""
-    frozen = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
-    return {name: value for name, value in module.state_dict().items() if name not in frozen}
+    """What training may change: buffers, and parameters that are not frozen, few of those of a large language model.
+
+    Of names that share a tensor the first alone.
+    """
+    found, seen = dict[str, Tensor](), set[int]()
+    for name, value in module.state_dict(keep_vars=True).items():
+        frozen = isinstance(value, nn.Parameter) and not value.requires_grad
+        if not frozen and id(value) not in seen:
+            found[name] = value.detach()
+            seen.add(id(value))
+    return found
 
 
 def _groups(module: nn.Module, decay: float) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from schemas.sections import (
     Encoder,
     Evaluation,
     Gates,
+    Instructions,
     Llm,
     Model,
     Quality,
@@ -57,6 +58,7 @@ class Run(Section):
     gates: Gates = Gates()
     quality: Quality = Quality()
     semantic_ids: tuple[SemanticIds, ...] = Field((), description="sets of item codes that `tokenize` makes")
+    instructions: tuple[Instructions, ...] = Field((), description="sets of examples that `instruct` makes")
     training: Training = Training()
     sequence_training: SequenceTraining = SequenceTraining()
     seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1)
@@ -81,6 +83,8 @@ class Run(Section):
             ("baseline", self.baseline),
             ("recommend.model", self.recommend.model),
         ]
+        if (candidates := self.evaluation.candidates) is not None:
+            referred.append(("evaluation.candidates.retriever", candidates.retriever))
         referred += [(f"models.{model.name}.control_of", model.control_of) for model in self.models]
         for where, referred_name in referred:
             if self.models and referred_name is not None and referred_name not in names:
@@ -116,6 +120,17 @@ class Run(Section):
         return self
 
     @model_validator(mode="after")
+    def instructions_agree(self) -> Run:
+        """Names of instructions are unique; the codes of each are among the semantic ids."""
+        names, codes = [each.name for each in self.instructions], [each.name for each in self.semantic_ids]
+        for each in self.instructions:
+            if names.count(each.name) > 1:
+                raise ValueError(f"instructions: two entries are called {each.name}")
+            if each.codes is not None and each.codes not in codes:
+                raise ValueError(unknown_name(f"instructions.{each.name}.codes", each.codes, codes))
+        return self
+
+    @model_validator(mode="after")
     def click_names_agree(self) -> Run:
         """Names of click models are unique; every `control_of` is among them."""
         names = [model.name for model in self.click_models]
@@ -128,7 +143,13 @@ class Run(Section):
 
     def llm_of(self, recipe: str) -> Llm:
         """The chat engine's settings for one recipe: `[llm]` with the recipe's own keys on top."""
-        own = next((each.llm for each in self.recipes if each.name == recipe), {})
+        return self._llm_with(next((each.llm for each in self.recipes if each.name == recipe), {}))
+
+    def llm_of_model(self, model: Model) -> Llm:
+        """The chat engine's settings for one model that is a language model: `[llm]` with the model's keys on top."""
+        return self._llm_with(model.llm)
+
+    def _llm_with(self, own: Mapping[str, Any]) -> Llm:
         if not own:
             return self.llm
         other_engine = own.get("engine", self.llm.engine) != self.llm.engine  # its settings are nobody else's
@@ -167,9 +188,11 @@ def load_run(file: Path, lake: str | None = None, max_cost_usd: float | None = N
     try:
         run = Run.model_validate({**raw, "file": file.resolve()})
         for recipe in run.recipes:
-            _llm_keys(recipe)
+            _llm_keys(f"recipes.{recipe.name}", recipe.llm)
             run.llm_of(recipe.name)
         for model in run.models:
+            _llm_keys(f"models.{model.name}", model.llm)
+            run.llm_of_model(model)
             _training_keys(model)
             run.settings_of(model)
         for system in run.compare.systems if run.compare else ():
@@ -202,13 +225,14 @@ def _expand_paths(raw: dict[str, Any], folder: Path) -> None:
     encoder = raw.get("encoder")
     if isinstance(encoder, dict) and str(encoder.get("name", ""))[:1] in tuple("/.~$"):
         places.append((encoder, "name"))  # else the name of a model
-    for each in (llm, *(recipe.get("llm") for recipe in recipes)):
+    models = [model for model in raw.get("models") or () if isinstance(model, dict)]
+    for each in (llm, *(part.get("llm") for part in (*recipes, *models))):
         places += [(each, "answers"), (each, "prices")]
         if isinstance(each, dict) and each.get("engine") == "hf" and str(each.get("model", ""))[:1] in tuple("/.~$"):
             places.append((each, "model"))  # else a name in the local cache of Hugging Face
     compare = raw.get("compare")
     systems = (compare.get("systems") or ()) if isinstance(compare, dict) else ()
-    for model in (*(raw.get("models") or ()), *systems):
+    for model in (*models, *systems):
         places += [(model.get("options"), "trained")] if isinstance(model, dict) else []
     for section, key in places:
         if isinstance(section, dict) and isinstance(section.get(key), str):
@@ -221,12 +245,12 @@ def _absolute(path: str, folder: Path) -> str:
     return path if "://" in path else os.path.normpath(folder / Path(path).expanduser())
 
 
-def _llm_keys(recipe: Recipe) -> None:
-    for key in recipe.llm:
+def _llm_keys(where: str, own: Mapping[str, Any]) -> None:
+    for key in own:
         if key not in Llm.model_fields:
-            raise ConfigError(unknown_name(f"recipes.{recipe.name}.llm", key, Llm.model_fields))
+            raise ConfigError(unknown_name(f"{where}.llm", key, Llm.model_fields))
         if key in SHARED_LLM_KEYS:
-            raise ConfigError(f"recipes.{recipe.name}.llm.{key}: one for the whole run; put it under [llm]")
+            raise ConfigError(f"{where}.llm.{key}: one for the whole run; put it under [llm]")
 
 
 def _training_keys(model: Model | System, where: str = "models") -> None:

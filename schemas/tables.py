@@ -248,6 +248,28 @@ TABLES: Mapping[str, Table] = {
         },
         key=("name", "id"),
     ),
+    "instructions": Table(
+        "examples to tune language models on by entry of [[instructions]], made from train alone: system, user and "
+        "assistant message; rejected: worse answers; search: a wish is told; label: 1 for yes, 0 for no; source_ids: "
+        "items of the user's interactions that the prompt shows",
+        {
+            "name": String,
+            "builder": String,
+            "row": Int64,
+            "task": String,
+            "template": String,
+            "search": pl.Boolean(),
+            "user_id": String,
+            "item_id": String,
+            "messages": pl.List(pl.Struct({"role": String, "content": String})),
+            "rejected": pl.List(String),
+            "label": Float64,
+            "source_ids": pl.List(String),
+            "prompt_hash": String,
+            "split_id": String,
+        },
+        key=("name", "row"),
+    ),
     "models": Table(
         "trained models: best epoch and its metrics on valid, training time in seconds, checkpoint folder",
         {
@@ -265,7 +287,7 @@ TABLES: Mapping[str, Table] = {
         key=("name", "seed"),
     ),
     "metrics": Table(
-        "metric values of a model on a part and slice, mean over `users` users",
+        "metric values of a model on a part and slice (or given candidates, by their label), mean over `users` users",
         {
             "model": String,
             "seed": Int64,

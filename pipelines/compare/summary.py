@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.intervals import smallest_p
-from evaluation.protocol import PROTOCOLS
+from evaluation.protocol import label_of
 from pipelines.compare.cells import settings_of
 from pipelines.compare.finals import ALL, METRICS, PRIMARY, SLICES
 from pipelines.compare.price import Cost, per_lift, total
@@ -31,7 +31,7 @@ def summarize(
         "ds": night.ds,
         "baseline": baseline,
         "selection": run.evaluation.selection,
-        "protocol": {"name": run.evaluation.protocol, "label": PROTOCOLS[run.evaluation.protocol].label},
+        "protocol": {"name": run.evaluation.protocol, "label": label_of(run.evaluation)},
         "users": users,
         "search": compared.model_dump(include={"trials", "graph_trials", "search_seed", "search_users"}),
         "seeds": list(compared.seeds or run.seeds),

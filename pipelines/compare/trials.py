@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import diags
-
 from evaluation.judge import examine
 from evaluation.metrics import score
-from evaluation.protocol import Exam, testing, validation
+from evaluation.protocol import Exam, among, first_by_hash, testing, validation
 from evaluation.ranking import rank
 from features.corpus import Corpus
 from features.table import FeatureSet
@@ -51,8 +47,9 @@ class Bench:
 
     @cached_property
     def exam(self) -> Exam:
-        """The whole of validation."""
-        return validation(self.corpus, self.night.run.evaluation.protocol)
+        """The whole of validation, or so many users as `[evaluation]` says."""
+        settings = self.night.run.evaluation
+        return validation(self.corpus, settings.protocol, settings.users)
 
     @cached_property
     def sample(self) -> Exam:
@@ -61,14 +58,13 @@ class Bench:
         users = self.exam.users
         if not most or len(users) <= most:
             return self.exam
-        ids = self.corpus.ids("user").gather(users).to_list()
-        chosen = users[np.argsort([sha256(id) for id in ids])[:most]]
-        return _among(self.exam, chosen)
+        return among(self.exam, first_by_hash(self.corpus, users, most))
 
     @cached_property
     def test(self) -> Exam:
         """Asked for after a search alone."""
-        return testing(self.corpus, self.night.run.evaluation.protocol)
+        settings = self.night.run.evaluation
+        return testing(self.corpus, settings.protocol, settings.users)
 
     @cached_property
     def evaluation(self) -> Evaluation:
@@ -187,15 +183,6 @@ def _not_refitted(model: Model) -> Model:
     if model.backbone is None:
         return model
     return model.model_copy(update={"training": {**model.training, "refit": False}})
-
-
-def _among(exam: Exam, users: NDArray[np.int64]) -> Exam:
-    """The exam of some of its users."""
-    inside = np.zeros(exam.truth.shape[0], dtype=np.float32)
-    inside[users] = 1.0
-    truth = (diags(inside) @ exam.truth.astype(np.float32)).tocsr()
-    truth.eliminate_zeros()
-    return replace(exam, truth=truth.astype(bool))
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -106,6 +106,18 @@ def nights_chart(nights: Sequence[str], lines: Mapping[str, Sequence[float]], la
     return _inline(figure, label)
 
 
+def place_chart(places: Sequence[str], values: Sequence[float], axis: str, label: str) -> Markup:
+    """A bar per place in the order shown, from zero; level bars mean that a place says nothing."""
+    figure, axes = _axes(320, 150, (44, 40, 10, 10))
+    axes.bar(range(len(values)), values, color=ACCENT, width=0.7)
+    axes.set_xticks(range(len(places)), [_short(place, 8) for place in places])
+    axes.set_ylim(0, max(*values, 1e-3) * 1.08)
+    axes.tick_params("both", length=0, labelcolor=MUTED)
+    axes.yaxis.grid(visible=True)
+    axes.set_xlabel(_short(axis, 56))
+    return _inline(figure, label)
+
+
 def limits_of(curves: Sequence[Curve], reference: float | None) -> tuple[float, float]:
     """Lowest and highest value of all curves and the reference; (0, 1) where there is none."""
     values = [value for curve in curves for value in curve.values] + ([] if reference is None else [reference])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.report import figures, sections
+from pipelines.report import figures, rankers, sections
 from pipelines.report.charts import finite
 
 NONE = "–"
@@ -66,6 +66,11 @@ def view(report: Mapping[str, Any]) -> dict[str, Any]:
         "intervals": sections.drawable(report),
         "panels": figures.panels(report),
         "slices": sections.slices_of(summary, _pair(headline)),
+        "lists": rankers.lists(report, [row["name"] for row in summary]),
+        "said": rankers.said(report),
+        "places": rankers.places(report),
+        "none_allowed": rankers.NONE_ALLOWED,
+        "probes": rankers.PROBES,
         "readers": sections.readers(report),
         "answers": sections.answers(report),
         "over_nights": figures.over_nights(report),
@@ -141,4 +146,5 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "link": link,
     "capitalised": lambda text: text[:1].upper() + text[1:],
     "metric_name": sections.metric_name,
+    "listed_name": rankers.listed_name,
 }

@@ -1,6 +1,7 @@
 """The steps of a night, in order, each a function of a run and a date; `ask` is the part of `generate` that pays."""
 
 from pipelines.steps.generation import ask, generate, plan, publish
+from pipelines.steps.instructions import instruct
 from pipelines.steps.models import evaluate, recommend, train
 from pipelines.steps.reporting import report
 from pipelines.steps.tables import ingest, split
@@ -15,6 +16,7 @@ STEPS = {
     "encode": encode,
     "materialize": materialize,
     "tokenize": tokenize,
+    "instruct": instruct,
     "train": train,
     "evaluate": evaluate,
     "recommend": recommend,
@@ -28,6 +30,7 @@ __all__ = [
     "evaluate",
     "generate",
     "ingest",
+    "instruct",
     "materialize",
     "plan",
     "publish",

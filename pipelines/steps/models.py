@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from evaluation.candidates import candidate_exam
 from evaluation.intervals import compare, mean_over_seeds
 from evaluation.judge import Verdict, examine
 from evaluation.metrics import Scores
-from evaluation.protocol import testing, validation
+from evaluation.protocol import Exam, testing, validation
 from features.corpus import Corpus
 from graph_models.curve import Epoch, Step
 from graph_models.parallel import joined
+from pipelines.asking import asking, publish_runs
 from pipelines.fitted import Fitted, fit, lineage_of, read_fitted
+from pipelines.given_lists import PHASES, GivenLists, take_told
 from pipelines.indexing import build_index
 from pipelines.lineage import Written
 from pipelines.night import Counts, Night, step
@@ -41,7 +44,8 @@ def train(night: Night, model: str | None = None, seed: int | None = None) -> Co
     Under torchrun its processes fit the graph models together; the first one alone fits the others, judges and writes.
     """
     corpus = night.corpus()
-    exam, chosen = validation(corpus, night.run.evaluation.protocol), list(_chosen(night.run, model, seed))
+    settings, chosen = night.run.evaluation, list(_chosen(night.run, model, seed))
+    exam = validation(corpus, settings.protocol, settings.users)
     results, reused = list[Fitted](), 0
     with joined(night.run.device) as group, night.progress.track("train", len(chosen)) as advance:
         for each, number in chosen:
@@ -59,22 +63,29 @@ def evaluate(night: Night) -> Counts:
     run, corpus = night.run, night.corpus()
     if not run.models:
         return {"models": [], "results": [], "intervals": [], "selected": None}
-    exam = testing(corpus, run.evaluation.protocol)
+    exam = testing(corpus, run.evaluation.protocol, run.evaluation.users)
     results, verdicts = list[dict[str, Any]](), dict[str, list[Scores]]()
     user_metrics, origins = list[pl.DataFrame](), list[Written]()
-    pairs = list(_chosen(run))
+    pairs, lists, told = list(_chosen(run)), _given_lists(night, corpus, exam), list[dict[str, Any]]()
     with night.progress.track("evaluate", len(pairs)) as advance:
         for model, seed in pairs:
             fitted = read_fitted(night, model, seed, corpus)
-            verdict = examine(load_recommender(night.work / fitted.folder), exam, run.evaluation)
+            recommender = load_recommender(night.work / fitted.folder)
+            with asking(night, model, recommender):
+                verdict = examine(recommender, exam, run.evaluation)
+                told.append({"name": model.name, "seed": seed, "valid": fitted.told, "test": take_told(recommender)})
+                if lists is not None:
+                    told[-1]["candidates"] = lists.judge(model.name, seed, recommender)
             origins.append(lineage_of(fitted))
             results.append({**asdict(fitted), "test": verdict.means(), "slices": verdict.slice_means()})
             verdicts.setdefault(model.name, []).append(verdict.scores)
             user_metrics.append(_user_metric_rows(model.name, seed, verdict, corpus))
             advance(1, model.name)
     night.publish("models", pl.DataFrame([_model_row(result) for result in results]), origins)
-    night.publish("metrics", pl.concat([_metric_rows(result) for result in results]), origins)
+    given = [lists.rows()] if lists is not None else []
+    night.publish("metrics", pl.concat([*(_metric_rows(result) for result in results), *given]), origins)
     night.publish("user_metrics", pl.concat(user_metrics), origins)
+    publish_runs(night)
     return {
         "models": [{name: result[name] for name in SHOWN} for result in results],
         "users": len(exam.users),
@@ -83,6 +94,9 @@ def evaluate(night: Night) -> Counts:
         "selected": select(run, results),
         "results": results,
         "intervals": _lifts(verdicts, run),
+        "drawn_from": exam.drawn_from,
+        "candidates": {**lists.record(), "intervals": _lifts(lists.scores, run)} if lists is not None else None,
+        "told": [each for each in told if any(each.get(phase) for phase in PHASES)],
     }
 
 
@@ -97,9 +111,11 @@ def recommend(night: Night) -> Counts:
         return {"model": None, "rows": 0}
     best = best_fitted(night, corpus, run.recommend.model)
     recommender, count = load_recommender(night.work / best.folder), corpus.num_users
-    with night.progress.track("recommend", count) as advance:
+    chosen = next(each for each in run.models if each.name == best.name)
+    with asking(night, chosen, recommender), night.progress.track("recommend", count) as advance:
         blocks = list_blocks(recommender, corpus, best.name, run.recommend.k, advance)
         version, rows = night.publish_blocks("recommendations", blocks, [lineage_of(best)])
+    publish_runs(night)
     counts: Counts = {"model": best.name, "seed": best.seed, "users": count, "rows": rows, "version": version}
     if run.recommend.neighbours:
         counts["neighbours"] = _neighbours(night, best, recommender, corpus)
@@ -161,6 +177,20 @@ def _tell(advance: Advance, name: str, run: Run, epoch: Epoch | Step) -> None:
 
 def _shown(fitted: list[Fitted]) -> list[dict[str, Any]]:
     return [{"name": each.name, "seed": each.seed, "valid": each.valid, "test": None} for each in fitted]
+
+
+def _given_lists(night: Night, corpus: Corpus, exam: Exam) -> GivenLists | None:
+    """The short lists that every model orders, by the retriever's best seed on validation; None without the section."""
+    settings = night.run.evaluation.candidates
+    if settings is None:
+        return None
+    counts = corpus.train.item_degree, corpus.num_users
+    if settings.retriever is None:
+        return GivenLists(candidate_exam(exam, corpus, settings), *counts)
+    fitted = best_fitted(night, corpus, settings.retriever)
+    retriever = load_recommender(night.work / fitted.folder)
+    with asking(night, next(each for each in night.run.models if each.name == fitted.name), retriever):
+        return GivenLists(candidate_exam(exam, corpus, settings, retriever), *counts)
 
 
 def _lifts(scores: dict[str, list[Scores]], run: Run) -> list[dict[str, Any]]:

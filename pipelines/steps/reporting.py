@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from evaluation.protocol import PROTOCOLS
+from evaluation.protocol import PROTOCOLS, label_of
 from features.corpus import attributes
 from features.recipes import RECIPES
 from pipelines.night import Counts, Night, step, write_json
@@ -78,12 +78,15 @@ def build(night: Night) -> dict[str, Any]:
             "users": evaluated.get("users"),
             "users_without_train": evaluated.get("users_without_train"),
             "name": run.evaluation.protocol,
-            "label": PROTOCOLS[run.evaluation.protocol].label,
+            "label": label_of(run.evaluation),
+            "drawn_from": evaluated.get("drawn_from") or None,
             "masks": PROTOCOLS[run.evaluation.protocol].says,
         },
         "models": [_renamed(result) for result in results],
         "summary": summaries(results),
         "intervals": [{**row, "relative": row["lift"]} for row in evaluated.get("intervals", [])],
+        "candidates": _candidates(evaluated.get("candidates"), results),
+        "told": evaluated.get("told", []),
         "profiles": _sample_profiles(night),
         "recommendations": _sample_recommendations(night),
         "serving": _latest(night, "recommend"),
@@ -150,6 +153,19 @@ def _without(row: dict[str, float], name: str) -> dict[str, float]:
 def _renamed(result: dict[str, Any]) -> dict[str, Any]:
     found = result["slices"]
     return {**result, "slices": {short: found[full] for full, short in SLICES.items() if full in found}}
+
+
+def _candidates(found: dict[str, Any] | None, results: list[dict[str, Any]]) -> dict[str, Any]:
+    """The ranking of given candidates with means and deviations over seeds; empty where none was asked for."""
+    if not found:
+        return {}
+    control_of = {result["name"]: result["control_of"] for result in results}
+    summary = []
+    for name, control in control_of.items():
+        seeds = [row for row in found["results"] if row["name"] == name]
+        spreads = {part: _spread([row[part] for row in seeds]) for part in ("metrics", "popularity")}
+        summary.append({"name": name, "control_of": control, "seeds": len(seeds), **spreads})
+    return {**found, "summary": summary}
 
 
 def _llm_runs(night: Night) -> list[dict[str, Any]]:

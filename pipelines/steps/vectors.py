@@ -38,7 +38,7 @@ class TextSource:
 
 
 def text_sources(run: Run) -> list[TextSource]:
-    """Every text that a model or a tokenizer of the run reads, each once, in the order of the run file."""
+    """Every text whose vectors the run reads, for models, codes or instructions, each once, in the run file's order."""
     found: dict[TextSource, None] = {}
     read = [*(model.features for model in run.models), *(model.features for model in run.click_models)]
     read += run.compare.features() if run.compare else ()
@@ -48,6 +48,7 @@ def text_sources(run: Run) -> list[TextSource]:
                 found |= {TextSource(kind, text): None for text in features.texts(kind)}
     for entry in run.semantic_ids:
         found |= {TextSource("item", text): None for text in entry.texts}
+    found |= {TextSource("item", each.vectors): None for each in run.instructions if each.vectors is not None}
     return list(found)
 
 

@@ -19,9 +19,8 @@ from safetensors.numpy import load_file, save_file
 from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 
-from evaluation.metrics import score
 from evaluation.protocol import Exam, validation
-from evaluation.ranking import chunks, join, rank, top_k
+from evaluation.ranking import chunks, join, top_k
 from evaluation.recommendations import Recommendations
 from features.codes import ItemCodes
 from features.corpus import Corpus
@@ -33,6 +32,7 @@ from graph_models.options import check_options
 from graph_models.tensorboard import telling
 from recommenders.base import Recommender, known, popularity
 from recommenders.histories import Histories
+from recommenders.selection import validation_metrics
 from recommenders.trainer import train
 from schemas.errors import ConfigError, StoreError
 from schemas.records import canonical, sha256
@@ -136,6 +136,7 @@ class Sequential(Recommender):
     Users without any history get popular items. After `fit`: `history`, `best_epoch`, `valid` and `report`.
     """
 
+    learns: ClassVar[bool] = True
     network: ClassVar[type[Network]]
     built: Network
     serving: Histories
@@ -230,11 +231,7 @@ class Sequential(Recommender):
 
     def _judged(self, exam: Exam) -> dict[str, float]:
         """The metrics of the network as it is, of all users of validation or those that the settings draw."""
-        ks = sorted({*self.evaluation.ks, int(self.evaluation.selection.split("@")[1])})
-        users, wanted = exam.users, self.training.valid_users
-        if 0 < wanted < len(users):
-            users = np.sort(np.random.default_rng(self.seed).choice(users, wanted, replace=False))
-        return score(rank(self.for_validation(), users, max(ks), exam.seen), exam.truth, ks).mean()
+        return validation_metrics(self.for_validation(), exam, self.evaluation, self.training.valid_users, self.seed)
 
     def _checkpoint(self, corpus: Corpus, features: FeatureSet) -> Checkpoint | None:
         """Resume only what is the same in everything that decides the curve."""

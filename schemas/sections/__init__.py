@@ -3,13 +3,15 @@
 from schemas.sections.base import Control, Metric, Option, Protocol, Section
 from schemas.sections.clicks import Click, ClickModel, ClickTraining
 from schemas.sections.data import Data, Split
-from schemas.sections.judging import Compare, CompareText, Evaluation, Recommend, System
+from schemas.sections.instructions import Instructions
+from schemas.sections.judging import Candidates, Compare, CompareText, Evaluation, Recommend, System
 from schemas.sections.language import Llm, Recipe, Refresh
 from schemas.sections.models import Features, Model, Objective, Part, SequenceTraining, Training
 from schemas.sections.texts import GATED_MEASURES, Encoder, Gates, Quality, SemanticIds
 
 __all__ = [
     "GATED_MEASURES",
+    "Candidates",
     "Click",
     "ClickModel",
     "ClickTraining",
@@ -21,6 +23,7 @@ __all__ = [
     "Evaluation",
     "Features",
     "Gates",
+    "Instructions",
     "Llm",
     "Metric",
     "Model",

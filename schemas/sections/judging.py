@@ -11,6 +11,32 @@ from schemas.sections.base import Metric, Option, Protocol, Section
 from schemas.sections.models import Features, Objective, Part
 
 
+class Candidates(Section):
+    """A short list per user that every model orders at test, as papers on language models judge them.
+
+    The whole catalogue is ranked beside it; figures of the two cannot be compared.
+    """
+
+    protocol: Literal["negatives", "retrieved"] = Field(
+        "negatives", description="negatives: the truth among drawn items; retrieved: the first of a model, truth or not"
+    )
+    negatives: int = Field(19, gt=0, description="items drawn per user, uniformly, outside all that is known of him")
+    retriever: str | None = Field(None, description="the model of the run that gives the items; its best seed on valid")
+    top: int = Field(20, gt=1, description="items that it gives; the truth is never inserted")
+    users: int = Field(200, ge=0, description="users at most, drawn by id; 0: all that are judged")
+    seed: int = Field(0, description="of the draws of users and negatives, and of the order of a list")
+    ks: tuple[int, ...] = Field((1, 5, 10), min_length=1)
+
+    @model_validator(mode="after")
+    def has_its_retriever(self) -> Candidates:
+        """A retriever is named where one is asked for, and only there."""
+        if self.protocol == "retrieved" and self.retriever is None:
+            raise ValueError("retriever: expected a model of the run for protocol retrieved, found none; name one")
+        if self.protocol == "negatives" and self.retriever is not None:
+            raise ValueError(f'retriever: {self.retriever} gives no negatives; set protocol = "retrieved" or remove it')
+        return self
+
+
 class Evaluation(Section):
     """What is measured, by full ranking; `evaluation.protocol` has what every protocol masks."""
 
@@ -22,6 +48,8 @@ class Evaluation(Section):
     cold: int = Field(5, ge=0, description="items with at most so many train interactions are cold")
     head: float = Field(0.2, gt=0, lt=1, description="share of items, most popular first, that are not tail")
     bootstrap: int = Field(2000, gt=0, description="resamples of users for the paired intervals")
+    users: int = Field(0, ge=0, description="judge so many users at most, drawn by id, in validation and test; 0: all")
+    candidates: Candidates | None = Field(None, description="order short lists at test as well")
 
     @field_validator("selection", mode="before")
     @classmethod

@@ -38,12 +38,21 @@ class Features(Section):
     adaptor: Part | None = Field(None, description="a learned way from the texts of a row to one vector")
     edges: tuple[str, ...] = Field((), description="recipes whose edges the model's objectives read")
     semantic_ids: str | None = Field(None, description="entry of [[semantic_ids]] whose codes stand for the items")
+    user_profile: str | None = Field(
+        None, description="`recipe/field` whose text of a user stands in the prompts of recommenders that are LLMs"
+    )
+    item_profile: str | None = Field(None, description="the same of items: the text stands behind the title")
 
     @model_serializer(mode="wrap")
     def without_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave the key out where it is not set: what was fitted before there was any stays known by its hash."""
+        """Leave keys out that are not set: what was fitted before there were any stays known by its hash."""
         found: dict[str, Any] = dump(self)
-        return found if self.semantic_ids is not None else {k: v for k, v in found.items() if k != "semantic_ids"}
+        late = ("semantic_ids", "user_profile", "item_profile")
+        return {key: value for key, value in found.items() if key not in late or value is not None}
+
+    def profile(self, kind: Literal["user", "item"]) -> str | None:
+        """The text of a kind that stands in prompts."""
+        return self.user_profile if kind == "user" else self.item_profile
 
     def texts(self, kind: Literal["user", "item"]) -> tuple[str, ...]:
         """The texts of a kind, in order; none where users are the mean of their items."""
@@ -140,6 +149,7 @@ class Model(Section):
     )
     control_of: str | None = Field(None, description="the model that this one is the control of")
     training: dict[str, Option] = Field({}, description="keys of [training] that differ for this model")
+    llm: dict[str, Any] = Field({}, description="keys of [llm] that differ for this model, where it is an LLM")
     cold_items: Literal["none", "text"] = Field(
         "none", description="text: models of ids put items without train interactions where their text says"
     )
@@ -151,4 +161,5 @@ class Model(Section):
     def without_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave keys out that do nothing: what was fitted before there were any stays known by its hash."""
         found: dict[str, Any] = dump(self)
-        return found if self.cold_items != "none" else {k: v for k, v in found.items() if not k.startswith("cold_")}
+        unused = ("cold_items", "cold_spread") if self.cold_items == "none" else ()
+        return {key: value for key, value in found.items() if key not in unused and (key != "llm" or value)}

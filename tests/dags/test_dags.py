@@ -103,20 +103,31 @@ def test_the_tasks_follow_each_other(airflow) -> None:
     }
 
 
-def test_items_are_coded_before_models_are_trained(environment: Callable[[], Path], tmp_path: Path) -> None:
-    (tmp_path / "run.toml").write_text(
-        'name = "x"\nlake = "lake"\nbaseline = "a"\n[data]\npath = "."\n'
-        '[[semantic_ids]]\nname = "codes"\nitem = "title"\n[[models]]\nname = "a"\nrecommender = "popularity"\n'
+def test_items_are_coded_and_instructions_made_before_models_are_trained(
+    environment: Callable[[], Path], tmp_path: Path
+) -> None:
+    codes, told = (
+        '[[semantic_ids]]\nname = "codes"\nitem = "title"\n',
+        '[[instructions]]\nname = "i"\nbuilder = "bigrec"\n',
     )
+    files = {"codes": codes, "told": told, "both": codes + told}
+    for name, entries in files.items():
+        (tmp_path / f"{name}.toml").write_text(
+            f'name = "{name}"\nlake = "lake"\nbaseline = "a"\n[data]\npath = "."\n'
+            f'{entries}[[models]]\nname = "a"\nrecommender = "popularity"\n'
+        )
     code = (
         "import loregraph_dags as d\n"
-        "print(d.training_dag(d.each, d.embeddings_asset).get_task('train').upstream_task_ids)"
+        "dags = [d.training_dag(d.load_run(file), d.embeddings_asset) for file in d.run_files()]\n"
+        "print([[*dag.get_task('train').upstream_task_ids] for dag in dags], "
+        "dags[-1].get_task('instruct').upstream_task_ids)"
     )
-    settings = {"LOREGRAPH_RUN": str(tmp_path / "run.toml"), "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'dags'}"}
+    runs = ":".join(str(tmp_path / f"{name}.toml") for name in files)
+    settings = {"LOREGRAPH_RUN": runs, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'dags'}"}
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, **settings}, capture_output=True, text=True, check=True
     )
-    assert done.stdout.splitlines()[-1] == "{'tokenize'}"
+    assert done.stdout.splitlines()[-1] == "[['tokenize'], ['instruct'], ['instruct']] {'tokenize'}"
 
 
 def test_only_the_infrastructure_is_worth_another_try(airflow) -> None:

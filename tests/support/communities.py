@@ -30,7 +30,9 @@ def two_communities() -> Corpus:
         split_id=pl.lit("two"),
     )
     users = pl.DataFrame({"id": [f"u{user:02}" for user in range(2 * USERS)] + ["u99"]})  # u99 has no interaction
-    items = pl.DataFrame({"id": [f"i{item:02}" for item in range(2 * ITEMS)] + ["i99"]})  # nor has i99
+    titles = [f"{('Ocean voyage', 'Desert caravan')[item // ITEMS]} {item % ITEMS}" for item in range(2 * ITEMS)]
+    ids = [f"i{item:02}" for item in range(2 * ITEMS)]
+    items = pl.DataFrame({"id": [*ids, "i99"], "title": [*titles, "Unheard of"]})  # i99 has no interaction either
     return make_corpus(users, items, splits)
 
 

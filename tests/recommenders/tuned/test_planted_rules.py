@@ -1,0 +1,38 @@
+"""Every tuned recommender finds what only its mechanism can tell, and no longer does when that is taken away."""
+
+import numpy as np
+
+from tests.support.planted import buried, found_first, half_named, planted
+from tests.support.tuned import fitted, with_other_rows, with_other_titles
+
+CHANCE = 0.5  # at most; among six it is a sixth
+
+
+def test_tallrec_reads_which_theme_a_user_likes(tmp_path):
+    made = fitted("tallrec", planted(), tmp_path, {"candidates": 6, "train_on_prompt": False}, 12)
+    assert found_first(made, planted()) > 0.9
+    assert found_first(with_other_titles(made), planted()) < CHANCE
+
+
+def test_rella_sees_what_is_no_longer_among_the_latest(tmp_path):
+    made = fitted("rella", buried(), tmp_path, {"candidates": 6, "history": 1}, 26, learning_rate=2e-3, batch_size=16)
+    assert found_first(made, buried()) > 0.9
+    made.view = lambda histories, places, item: made.latest(places)  # nothing is retrieved
+    assert found_first(made, buried()) < CHANCE
+
+
+def test_collm_reads_in_vectors_what_half_of_the_titles_do_not_say(tmp_path):
+    corpus = half_named(planted())
+    unnamed = np.arange(corpus.num_items) % 2 == 0
+    made = fitted("collm", corpus, tmp_path, {"candidates": 6, "history": 3}, 30)
+    assert found_first(made, corpus, among=unnamed) > 0.9
+    assert found_first(with_other_rows(made, "item"), corpus, among=unnamed) < 0.75
+    made.blind = True  # the placeholders stay
+    assert found_first(made, corpus, among=unnamed) < 0.75
+
+
+def test_llara_reads_in_vectors_what_titles_do_not_say(tmp_path):
+    corpus = planted(named=False)
+    made = fitted("llara", corpus, tmp_path, {"candidates": 6, "curriculum": False}, 14)
+    assert found_first(made, corpus) > 0.9
+    assert found_first(with_other_rows(made, "item"), corpus) < CHANCE
