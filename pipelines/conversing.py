@@ -43,7 +43,8 @@ def converse(
     """Answer every conversation with at most k items; nothing is written but the ledger.
 
     `model`: by default the only `zero_shot_crs` of the run. Conversations with a target are judged as
-    `recommenders.prompted.dialogues` has it, beside a baseline that copies. Raises ConfigError for an unknown model, DataError for a conversation without a word, StoreError where the night has no such model, BudgetError at the cap.
+    `recommenders.prompted.dialogues` has it, beside a baseline that copies. Raises ConfigError for an unknown model,
+    DataError for a conversation without a word, StoreError where the night has no such model, BudgetError at the cap.
     """
     run = load_run(file, lake=lake, max_cost_usd=max_cost_usd)
     check_run(run)

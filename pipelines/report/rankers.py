@@ -12,7 +12,7 @@ from pipelines.report.sections import Row, rank, rows
 
 PHASES = {"valid": "validation", "test": "test, full ranking", "candidates": "test, given candidates"}
 NONE_ALLOWED = 0.05  # share of what a model named that may be in no catalogue
-STATUSES = ("index", "exact", "normalised", "fuzzy", "none")  # the order shown
+STATUSES = ("index", "exact", "normalised", "contained", "fuzzy", "embedding", "none")  # the order shown
 PROBES = {  # what a model says of itself -> its heading
     "position_bias": "Order kept",
     "answers_follow_prompt": "Answers follow order",

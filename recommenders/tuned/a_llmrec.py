@@ -174,9 +174,9 @@ class ALLMRec(SoftReranker, PickTitle):
         epochs = {"max_epochs": options.align_epochs, "evaluate_every": options.align_epochs}
         steps = {"learning_rate": options.align_rate, "batch_size": options.align_batch, "accumulate": 1}
         training = settings.training.model_copy(update={**epochs, **steps})
-        metric = settings.evaluation.selection
-        exam = validation(corpus, settings.evaluation.protocol)
-        judge = vector_judge(exam, sorted({*settings.evaluation.ks, int(metric.split("@")[1])}))
+        judged, metric = settings.evaluation, settings.evaluation.selection
+        exam = validation(corpus, judged.protocol, judged.users)
+        judge = vector_judge(exam, sorted({*judged.ks, int(metric.split("@")[1])}))
         checkpoint, told = self._checkpoint("alignment", corpus), telling(settings.progress, None)
         task = Pairs(alignment, corpus.train)
         curve = train(task, training, settings.seed, lambda: judge(*alignment.ranked()), metric, checkpoint, told)

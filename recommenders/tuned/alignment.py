@@ -78,24 +78,16 @@ class Alignment(nn.Module):
 
         Zero where there is neither.
         """
-        z, w, learned, worded = self._sides()
-        return torch.where(learned, z, w * worded)
+        item, text = self.get_buffer("item"), self.get_buffer("text")
+        learned = self.get_buffer("learned") & item.any(dim=1)
+        by_text = self.textual.encode(text) * text.any(dim=1)[:, None]
+        return torch.where(learned[:, None], self.collaborative.encode(item), by_text)
 
     @torch.no_grad()
     def ranked(self) -> tuple[Tensor, Tensor]:
-        """Vectors of users [U, d] and items [I, d] whose products are L_rec's, of items midway between both sides.
-
-        How they rank is what epochs are compared by: both sides have to be where the recommender's item is.
-        """
-        z, w, learned, worded = self._sides()
-        middle = torch.where(learned & worded, (z + w) / 2, torch.where(learned, z, w))
-        return self.get_buffer("user"), self.collaborative.decoder(middle) * (learned | worded)
-
-    def _sides(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Hidden layers of vectors and texts [I, hidden], and whether the first and the second tell anything [I, 1]."""
-        item, text = self.get_buffer("item"), self.get_buffer("text")
-        learned = self.get_buffer("learned") & item.any(dim=1)
-        return self.collaborative.encode(item), self.textual.encode(text), learned[:, None], text.any(dim=1)[:, None]
+        """Vectors of users [U, d] and items [I, d], made again from where they are placed, as L_rec compares them."""
+        placed = self.placed()
+        return self.get_buffer("user"), self.collaborative.decoder(placed) * placed.any(dim=1)[:, None]
 
 
 @dataclass(frozen=True)
@@ -106,7 +98,7 @@ class Pairs:
     train: Part
 
     def steps(self, batch_size: int) -> int:
-        return -(-self.train.by_user.nnz // batch_size)
+        return -(-int(self.train.by_user.nnz) // batch_size)
 
     def batches(self, batch_size: int, generator: np.random.Generator) -> Iterator[Drawn]:
         known = self.train.by_user

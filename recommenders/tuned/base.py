@@ -174,14 +174,14 @@ class Tuned(Reader):
 
     def stage(self, name: str, task: Task, corpus: Corpus) -> None:
         """Train one stage and keep its best epoch; a stopped one goes on after its last whole epoch."""
-        settings, exam = self.settings, validation(corpus, self.settings.evaluation.protocol)
+        settings, judged = self.settings, self.settings.evaluation
+        exam = validation(corpus, judged.protocol, judged.users)
         judge = partial(self._judged, exam)
         checkpoint, board = self._checkpoint(name, corpus), None
         if settings.folder is not None and settings.training.tensorboard:
             board = settings.folder / "tensorboard"
         told = telling(settings.progress, board)
-        metric = settings.evaluation.selection
-        curve = train(task, settings.training, settings.seed, judge, metric, checkpoint, told)
+        curve = train(task, settings.training, settings.seed, judge, judged.selection, checkpoint, told)
         self.history, self.best_epoch, self.valid = curve.history, curve.best_epoch, curve.valid
         self.report = {**self.report, name: {"epochs": len(curve.history), "best_epoch": curve.best_epoch}}
 
@@ -201,7 +201,7 @@ class Tuned(Reader):
             "options": asdict(self.options),
             "language_model": digest(settings.language_model),
             "training": settings.training.model_dump(exclude={"tensorboard"}),
-            "selection": [settings.evaluation.selection, list(settings.evaluation.ks), settings.evaluation.protocol],
+            "judged": settings.evaluation.model_dump(include={"selection", "ks", "protocol", "users"}),
             "seed": settings.seed,
             "split_id": corpus.split_id,
             "shown": sha256(canonical([self.shown.titles, self.shown.item_ids, list(self.shown.profiles.items())])),

@@ -55,12 +55,12 @@ def fitted(
     reader: Path,
     options: dict[str, Any],
     epochs: int = 10,
-    hidden: int = 64,
+    words: Corpus | None = None,
     **training: Any,
 ) -> Tuned:
-    """The same, fitted with one thread on a world of `tests.support.planted`."""
+    """The same, fitted with one thread on a world of `tests.support.planted`; it can read the titles of `words`."""
     torch.set_num_threads(1)
-    found = made(name, planted_run(save_reader(reader, corpus, hidden), epochs, **training), options)
+    found = made(name, planted_run(save_reader(reader, words or corpus), epochs, **training), options)
     found.fit(corpus, planted_features(corpus))
     return found
 
