@@ -135,13 +135,6 @@ class ALLMRec(SoftReranker, PickTitle):
         self.stage("tuning", Lessons(self.network, source, self.batch, self.batch_loss), corpus)
         alignment.requires_grad_(True)  # it is kept
 
-    def drawn(self, lesson: Lesson, generator: np.random.Generator) -> Listed:
-        """The next item among items of train: of others none is ever the answer, which their soft tokens would tell."""
-        train, own = self.learned.train, self.learned.train.by_user[lesson.user].indices
-        others = generator.permutation(np.setdiff1d(np.flatnonzero(train.item_degree), own))[: self.candidates - 1]
-        items = generator.permutation([lesson.item, *others]).tolist()
-        return Listed(lesson.user, self.latest(lesson.before), items)
-
     def word(self, histories: Histories, shown: Listed, places: Int64) -> Worded:
         worded = super().word(histories, shown, places)
         return replace(worded, user=f"User: {USER_SLOT}\n{worded.user}")

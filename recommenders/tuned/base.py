@@ -155,7 +155,7 @@ class Tuned(Reader):
         with seeded(self.settings.seed):
             self.network = self.open(corpus, features).to(self.settings.device)
         options = self.options
-        source = TrainHistories.of(corpus.train, options.samples, self.settings.seed)
+        source = TrainHistories.of(corpus, options.samples, self.settings.seed)
         self.learn(source, corpus)
         self.network.eval()
 
@@ -172,16 +172,21 @@ class Tuned(Reader):
         total, count = losses(self.model, examples, train_on_prompt=self.options.train_on_prompt)
         return total.sum() / count.sum()
 
-    def stage(self, name: str, task: Task, corpus: Corpus) -> None:
-        """Train one stage and keep its best epoch; a stopped one goes on after its last whole epoch."""
+    def stage(self, name: str, task: Task, corpus: Corpus, learning_rate: float | None = None) -> None:
+        """Train one stage and keep its best epoch; a stopped one goes on after its last whole epoch.
+
+        `learning_rate`: of this stage; by default that of the trainer's settings.
+        """
         settings, judged = self.settings, self.settings.evaluation
+        own = {} if learning_rate is None else {"learning_rate": learning_rate}
+        training = settings.training.model_copy(update=own)
         exam = validation(corpus, judged.protocol, judged.users)
         judge = partial(self._judged, exam)
         checkpoint, board = self._checkpoint(name, corpus), None
         if settings.folder is not None and settings.training.tensorboard:
             board = settings.folder / "tensorboard"
         told = telling(settings.progress, board)
-        curve = train(task, settings.training, settings.seed, judge, judged.selection, checkpoint, told)
+        curve = train(task, training, settings.seed, judge, judged.selection, checkpoint, told)
         self.history, self.best_epoch, self.valid = curve.history, curve.best_epoch, curve.valid
         self.report = {**self.report, name: {"epochs": len(curve.history), "best_epoch": curve.best_epoch}}
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from features.corpus import Corpus
 from features.instructions.wording import SLOT, USER_SLOT
+from graph_models.options import Positive
 from language_models.tuning.batches import Example
 from language_models.tuning.likelihood import losses
 from language_models.tuning.soft_tokens import Activation
@@ -25,9 +26,14 @@ Batch = tuple[list[Example], Int64, Int64]  # examples, users and items that the
 
 @dataclass(frozen=True, kw_only=True)
 class CoLLMOptions(YesNoOptions):
-    """`vectors`: the recommender whose vectors of user and item are read."""
+    """`vectors`: the recommender whose vectors of user and item are read.
+
+    `vectors_learning_rate`: of the second stage, in which projectors that begin at random learn alone; by default that
+    of the first.
+    """
 
     vectors: str = VECTORS
+    vectors_learning_rate: Positive | None = None
 
 
 class CoLLM(SoftReranker, YesNo):
@@ -57,7 +63,7 @@ class CoLLM(SoftReranker, YesNo):
         self.stage("text", task, corpus)
         self.blind = False
         _train(projectors, instead_of=words)
-        self.stage("vectors", task, corpus)
+        self.stage("vectors", task, corpus, self.options.vectors_learning_rate)
         _train([*words, *projectors])  # all of it is kept
 
     def batch(self, lessons: Sequence[Lesson], generator: np.random.Generator) -> Batch:

@@ -10,7 +10,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from evaluation.ranking import chunks
-from features.corpus import Part
+from features.corpus import Corpus
+from features.instructions.negatives import Negatives
 from recommenders.histories import Histories, Int64
 
 POOL = 16  # batches
@@ -33,39 +34,25 @@ class TrainHistories:
     histories: Histories
     owner: Int64  # [E] user of each place
     places: Int64  # [N]
-    train: Part
+    drawing: Negatives
 
     @classmethod
-    def of(cls, train: Part, samples: int, seed: int) -> TrainHistories:
+    def of(cls, corpus: Corpus, samples: int, seed: int) -> TrainHistories:
         """All items but the first of every user, or so many of them as the seed draws."""
-        histories = Histories.of(train)
-        owner = np.repeat(np.arange(train.num_users), histories.length)
+        histories = Histories.of(corpus.train)
+        owner = np.repeat(np.arange(corpus.num_users), histories.length)
         places = np.flatnonzero(np.arange(len(owner)) > histories.indptr[owner]).astype(np.int64)
         if 0 < samples < len(places):
             places = np.sort(np.random.default_rng(seed).choice(places, samples, replace=False))
-        return cls(histories, owner, places, train)
+        return cls(histories, owner, places, Negatives(corpus))
 
     def lesson(self, place: int) -> Lesson:
         user = int(self.owner[place])
         return Lesson(user, np.arange(self.histories.indptr[user], place), int(self.histories.item[place]), place)
 
     def negatives(self, user: int, count: int, generator: np.random.Generator) -> list[int]:
-        """Distinct items that the user does not have in train, uniformly: what is held out is not looked at.
-
-        Fewer where there are fewer.
-        """
-        known = self.train.by_user
-        own = set(known.indices[known.indptr[user] : known.indptr[user + 1]].tolist())
-        if self.train.num_items - len(own) <= 2 * count:
-            free = np.setdiff1d(np.arange(self.train.num_items), list(own))
-            drawn: list[int] = generator.permutation(free)[:count].tolist()
-            return drawn
-        found = dict[int, None]()
-        while len(found) < count:
-            item = int(generator.integers(self.train.num_items))
-            if item not in own:
-                found[item] = None
-        return list(found)
+        """Distinct items of train that the user does not have in train: what is held out is not looked at."""
+        return self.drawing.draw(user, count, generator)
 
 
 @dataclass(frozen=True)

@@ -45,9 +45,8 @@ class SoftReranker(TunedReranker):
 
         super().check_parts(model, run, where)
         given = cls.vectors_of(model, run)
-        made = RECOMMENDERS.get(given.recommender)
-        if made is None or not issubclass(made, InnerProduct):
-            able = [name for name, each in RECOMMENDERS.items() if issubclass(each, InnerProduct)]
+        able = [name for name, each in RECOMMENDERS.items() if issubclass(each, InnerProduct) and each.compares]
+        if given.recommender not in able:
             known = [each.name for each in run.models if each.recommender in able]
             raise ConfigError(
                 unknown_name(f"{where}.options.vectors: recommender with vectors", given.name, known or able)

@@ -64,7 +64,7 @@ def reader(corpus, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def fitted(corpus, reader) -> ALLMRec:
-    run = the_run(reader, 9, learning_rate=0.02, batch_size=16, schedule="cosine", warmup_steps=10)
+    run = the_run(reader, 10, learning_rate=0.01, batch_size=16, schedule="cosine", warmup_steps=10)
     found = made(run, OPTIONS)
     found.fit(corpus, planted_features(corpus))
     return found
@@ -131,7 +131,7 @@ def test_a_cold_item_is_placed_by_its_text_and_is_no_negative(corpus, reader):
     text = alignment.get_buffer("text")
     assert len(cold) >= 8
     assert torch.equal(found.network.get_buffer("placed")[cold], alignment.textual.encode(text[cold]))
-    learned = TrainHistories.of(fewer.train, 0, 1)
+    learned = TrainHistories.of(fewer, 0, 1)
     drawn = [found.drawn(learned.lesson(int(place)), np.random.default_rng(place)) for place in learned.places]
     assert not {item for each in drawn for item in each.items} & set(cold)
     assert all(len(set(each.items)) == 6 for each in drawn)

@@ -24,7 +24,8 @@ def test_rella_sees_what_is_no_longer_among_the_latest(tmp_path):
 def test_collm_reads_in_vectors_what_half_of_the_titles_do_not_say(tmp_path):
     corpus = half_named(planted())
     unnamed = np.arange(corpus.num_items) % 2 == 0
-    made = fitted("collm", corpus, tmp_path, {"candidates": 6, "history": 3}, 30, words=planted())
+    options = {"candidates": 6, "history": 3, "vectors_learning_rate": 1e-2}
+    made = fitted("collm", corpus, tmp_path, options, 26, words=planted())
     assert found_first(made, corpus, among=unnamed) > 0.9
     assert found_first(with_other_rows(made, "item"), corpus, among=unnamed) < 0.6
     made.blind = True  # the placeholders stay
