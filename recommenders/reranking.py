@@ -114,7 +114,7 @@ class Reranker(Reader):
 
     @classmethod
     def parts_of(cls, model: Model, run: Run) -> dict[str, Model]:
-        """The models that it is made of, by the attribute that takes the fitted one."""
+        """The models that it is made of, by the option that names one and the attribute that takes the fitted one."""
         return {"retriever": cls.retriever_of(model, run)}
 
     @classmethod
@@ -137,7 +137,8 @@ class Reranker(Reader):
         where = f"{run.file}: models.{model.name}"
         check_options(cls.options_of(), model.options, f"{where}.options")
         cls.check_parts(model, run, where)
-        _check_retriever(cls.retriever_of(model, run), model, run, f"{where}.options.retriever")
+        for option, part in cls.parts_of(model, run).items():
+            _check_part(part, model, run, f"{where}.options.{option}")
         k = int(run.evaluation.selection.split("@")[1])
         alike = run.evaluation.selection.startswith("recall") and k == model.options.get("candidates", cls.candidates)
         if alike and cls.learns:
@@ -214,16 +215,17 @@ def _registered(model: Model) -> type[Recommender]:
     return RECOMMENDERS.get(model.recommender, Recommender)
 
 
-def _check_retriever(retriever: Model, model: Model, run: Run, where: str) -> None:
+def _check_part(part: Model, model: Model, run: Run, where: str) -> None:
+    """Refuse a part that nobody knows, that could not be made, or that has learned what is asked at validation."""
     from recommenders import RECOMMENDERS, check_model  # the registry knows this file
 
-    if retriever.recommender not in RECOMMENDERS:
+    if part.recommender not in RECOMMENDERS:
         names = [*(each.name for each in run.models if each.name != model.name), *RECOMMENDERS]
-        raise ConfigError(unknown_name(where, retriever.recommender, names))
-    if retriever not in run.models:
-        check_model(retriever, run)
-    elif retriever.recommender == "graph" and run.training_of(retriever).refit:
+        raise ConfigError(unknown_name(where, part.recommender, names))
+    if part not in run.models:
+        check_model(part, run)
+    elif part.recommender == "graph" and run.training_of(part).refit:
         raise ConfigError(
-            f"{where}: {retriever.name} is refitted on train and valid, so its candidates at validation would know the "
-            "answers; set its training.refit = false"
+            f"{where}: {part.name} is refitted on train and valid, so at validation it would know the answers; set its "
+            "training.refit = false"
         )
