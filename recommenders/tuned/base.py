@@ -138,10 +138,17 @@ class Tuned(Reader):
         return self.open_model()
 
     def open_model(self) -> TunableModel:
-        options = self.options
+        """The language model of the run file; frozen weights are as narrow as the products are."""
+        options, settings = self.options, self.settings
         lora = Lora(options.lora_rank, options.lora_alpha, options.lora_dropout, tuple(options.lora_targets))
-        settings, wanted = self.settings, lora if options.tune == "lora" else None
-        opened = TunableModel.open(settings.language_model, settings.device, wanted, self.new_tokens())
+        narrow = options.tune == "lora" and settings.training.precision == "bfloat16"
+        opened = TunableModel.open(
+            settings.language_model,
+            settings.device,
+            lora if options.tune == "lora" else None,
+            self.new_tokens(),
+            torch.bfloat16 if narrow else torch.float32,
+        )
         if options.tune == "full":
             opened.lm.requires_grad_(True)
         return opened

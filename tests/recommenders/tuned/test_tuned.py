@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from evaluation.protocol import validation
 from graph_models.curve import Epoch
@@ -157,6 +158,15 @@ def test_lora_trains_few_and_leaves_the_language_model_as_it_was(reader):
     found.fit(corpus, planted_features(corpus))
     trained = sum(each.numel() for each in found.network.parameters() if each.requires_grad)
     assert 0 < trained < 0.05 * sum(each.numel() for each in found.network.parameters())
+
+
+def test_in_bfloat16_frozen_weights_are_narrow_and_what_is_trained_is_not(reader):
+    corpus, run = planted(), planted_run(reader, 1, precision="bfloat16", valid_users=4)
+    found = made("tallrec", run, {**SMALL, "tune": "lora"})
+    found.fit(corpus, planted_features(corpus))
+    kinds = {each.requires_grad: each.dtype for each in found.network.parameters()}
+    assert kinds == {True: torch.float32, False: torch.bfloat16}
+    assert np.isfinite(found.history[-1].loss["loss"])
 
 
 def test_profiles_stand_in_prompts_where_the_run_file_shows_them(reader):
