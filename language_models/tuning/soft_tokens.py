@@ -69,7 +69,9 @@ class Projector(nn.Module):
     def forward(self, table: Tensor, index: Tensor) -> Tensor:
         """Soft tokens [N, width] of the rows `index` [N] of `table` [M, dim]; -1 is unknown."""
         known = index >= 0
-        tokens = self.unknown.expand(len(index), -1).index_put((known,), self.layers(table[index[known]]))
+        tokens = self.unknown.expand(len(index), -1).index_put(
+            (known,), self.layers(table[index[known]]).to(self.unknown.dtype)
+        )
         if self.rms is None:
             return tokens
         own = tokens.float().square().mean(-1, keepdim=True).add(1e-12).rsqrt()

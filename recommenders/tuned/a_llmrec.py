@@ -82,7 +82,8 @@ class Aligned(nn.Module):
 
     def _soft(self, name: str, table: Tensor, index: Int64) -> Tensor:
         rows = torch.from_numpy(index).to(table.device)
-        found: Tensor = self.project[name](table, rows.masked_fill(~table[rows].any(dim=1), -1))
+        with torch.autocast(table.device.type, enabled=False):  # all that is trained, and little to compute
+            found: Tensor = self.project[name](table, rows.masked_fill(~table[rows].any(dim=1), -1))
         return found
 
 
@@ -112,7 +113,9 @@ class ALLMRec(SoftReranker, PickTitle):
             raise ConfigError(f"{where}.options.{given[0]}: {cls.name} tunes nothing of the language model; remove it")
 
     def open_model(self) -> TunableModel:
-        opened = TunableModel.open(self.settings.language_model, self.settings.device, None, self.new_tokens())
+        settings = self.settings
+        dtype = torch.bfloat16 if settings.training.precision == "bfloat16" else torch.float32
+        opened = TunableModel.open(settings.language_model, settings.device, None, self.new_tokens(), dtype)
         opened.requires_grad_(False)
         assert opened.new_rows is not None, "of the slots"
         opened.new_rows.enabled = False  # vectors stand in their place

@@ -194,3 +194,12 @@ def test_dropout_of_a_frozen_model_stays_off(fitted):
         assert not any(each.training for each in fitted.model.modules())
     finally:
         fitted.network.eval()
+
+
+def test_frozen_weights_are_as_narrow_as_the_products_and_what_is_trained_is_not(corpus, reader):
+    found = made(the_run(reader, 1, precision="bfloat16", valid_users=8), SMALL)
+    found.fit(corpus, planted_features(corpus))
+    assert {each.dtype for each in found.model.lm.parameters()} == {torch.bfloat16}
+    trained = list(found.network.project.parameters())
+    assert {each.dtype for each in trained} == {torch.float32}
+    assert all(each.isfinite().all() for each in trained)

@@ -57,3 +57,12 @@ def test_vectors_have_a_mean_length_of_one(tmp_path):
     for table in own_vectors(found.vectors, "collm"):
         lengths = torch.from_numpy(table).norm(dim=1)
         assert torch.isclose(lengths[lengths > 0].mean(), torch.tensor(1.0))
+
+
+def test_projectors_learn_in_bfloat16(tmp_path):
+    corpus = planted()
+    run = planted_run(save_reader(tmp_path / "reader", corpus), 1, precision="bfloat16", valid_users=4)
+    found = made("collm", run, LORA)
+    found.fit(corpus, planted_features(corpus))
+    assert torch.isfinite(torch.tensor(found.history[-1].loss["loss"]))
+    assert found.network.project["item"].unknown.dtype == torch.float32
