@@ -1,6 +1,7 @@
 """Every tuned recommender finds what only its mechanism can tell, and no longer does when that is taken away."""
 
 import numpy as np
+import pytest
 
 from tests.support.planted import buried, found_first, half_named, planted
 from tests.support.tuned import fitted, with_other_rows, with_other_titles
@@ -14,6 +15,7 @@ def test_tallrec_reads_which_theme_a_user_likes(tmp_path):
     assert found_first(with_other_titles(made), planted()) < CHANCE
 
 
+@pytest.mark.slow
 def test_rella_sees_what_is_no_longer_among_the_latest(tmp_path):
     made = fitted("rella", buried(), tmp_path, {"candidates": 6, "history": 1}, 26, learning_rate=2e-3, batch_size=16)
     assert found_first(made, buried()) > 0.9
@@ -21,6 +23,7 @@ def test_rella_sees_what_is_no_longer_among_the_latest(tmp_path):
     assert found_first(made, buried()) < CHANCE
 
 
+@pytest.mark.slow
 def test_collm_reads_in_vectors_what_half_of_the_titles_do_not_say(tmp_path):
     corpus = half_named(planted())
     unnamed = np.arange(corpus.num_items) % 2 == 0

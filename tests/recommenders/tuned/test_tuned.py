@@ -13,7 +13,7 @@ from recommenders import check_model, load_recommender
 from recommenders.tuned.listed import Listed, put_back
 from schemas.errors import ConfigError, DataError, StoreError
 from schemas.sections import Evaluation, Features, Llm, Model
-from tests.support.planted import planted, save_reader
+from tests.support.planted import ITEMS, buried, planted, save_reader
 from tests.support.tuned import made, planted_features, planted_run
 
 SMALL = {"candidates": 6, "samples": 16, "history": 3}
@@ -158,6 +158,20 @@ def test_lora_trains_few_and_leaves_the_language_model_as_it_was(reader):
     found.fit(corpus, planted_features(corpus))
     trained = sum(each.numel() for each in found.network.parameters() if each.requires_grad)
     assert 0 < trained < 0.05 * sum(each.numel() for each in found.network.parameters())
+
+
+def test_rella_shows_what_is_nearest_to_the_candidate_and_learns_from_both_views(reader):
+    corpus, run = buried(), planted_run(reader, 1, valid_users=4)
+    found = made("rella", run, {**SMALL, "history": 2})
+    found.fit(corpus, planted_features(corpus))
+    places = found.serving.places(1)  # of a user of the second theme
+    items = found.serving.item
+    own = [place for place in places if items[place] // ITEMS == 1]
+    assert set(found.view(found.serving, places, 1 * ITEMS + 11)) <= set(own)
+    latest, near = found.views(found.serving, places, 1 * ITEMS + 11)
+    assert np.array_equal(latest, places[-2:])
+    assert np.array_equal(near, found.view(found.serving, places, 1 * ITEMS + 11))
+    assert len(found.examples([found.learned.lesson(int(found.learned.places[9]))], np.random.default_rng(0))) >= 3
 
 
 def test_in_bfloat16_frozen_weights_are_narrow_and_what_is_trained_is_not(reader):
