@@ -19,7 +19,7 @@ class Step(Protocol):
         """Logits [B, W, V] of what follows beams [B, W], each beam `parent` of the call before and one `code` more.
 
         The first call has one beam of each user, with code -1: nothing yet. V may change from call to call. Whatever
-        is given for finished and dead beams, whose code is 0, is ignored.
+        is given for finished and dead beams, whose code is -1 as well, is ignored.
         """
         ...
 
@@ -89,7 +89,9 @@ class Search:
             beams = Beams(_at(child, place).masked_fill(dead, -1), best)
             parent = (_at(row, place) % width).masked_fill(dead, 0)
             node = beams.node.clamp(min=0)
-            code = self.trie.code[node].masked_fill(dead | self.trie.is_leaf(node), 0)
+            code = self.trie.code[node].masked_fill(dead | self.trie.is_leaf(node), -1)
+            if (code < 0).all():
+                break
         return self._in_order(beams)
 
     def _candidates(

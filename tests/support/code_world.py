@@ -18,17 +18,19 @@ class Table:
     def __init__(self, sizes: tuple[int, ...], users: int = USERS, seed: int = 0) -> None:
         self.sizes, self.users, self.seed = sizes, users, seed
         self.told: list[list[tuple[int, ...]]] = [[()] for _ in range(users)]
+        self.begun = False
 
     def logits(self, user: int, before: tuple[int, ...]) -> Tensor:
         drawn = np.random.default_rng([self.seed, user, *(each + 1 for each in before)])
         return torch.from_numpy(3 * drawn.normal(size=self.sizes[len(before)])).float()
 
     def __call__(self, parent: Tensor, code: Tensor) -> Tensor:
-        if code.min() >= 0:
+        if self.begun:
             self.told = [
                 [(*self.told[user][above], each) for above, each in zip(*rows, strict=True)]
                 for user, rows in enumerate(zip(parent.tolist(), code.tolist(), strict=True))
             ]
+        self.begun = True
         return torch.stack(
             [torch.stack([self.logits(user, each) for each in self.told[user]]) for user in range(self.users)]
         )

@@ -62,7 +62,8 @@ def _corpus(rows: list[tuple[str, str, str]], themes: tuple[str, ...], named: bo
 
 def half_named(corpus: Corpus) -> Corpus:
     """The same, where every other title is a word that nobody who can read the titles of `corpus` knows."""
-    titles = [title if row % 2 else f"zz{title.split()[-1]}" for row, title in enumerate(corpus.items["title"].to_list())]
+    known = enumerate(corpus.items["title"].to_list())
+    titles = [title if row % 2 else f"zz{title.split()[-1]}" for row, title in known]
     return replace(corpus, items=corpus.items.with_columns(title=pl.Series(titles)))
 
 
