@@ -1,0 +1,1 @@
+"""What prompted and tuned language models must show as recommenders, beside graph and sequential models."""
