@@ -13,7 +13,9 @@ from benchmarks.rankers import reader
 from benchmarks.rankers.scenarios import SCENARIOS
 from benchmarks.scenario import command_line, perform
 
-DURATION = "All of it took over an hour on a busy machine; --check takes under 4 minutes. Exit code 1 names what falls short."
+DURATION = (
+    "All of it took over an hour on a busy machine; --check takes under 4 minutes. Exit code 1 names what falls short."
+)
 
 
 def main() -> None:
