@@ -58,9 +58,10 @@ def _cached(name: str) -> Path:
             return Path(snapshot_download(name, local_files_only=True))
         except (OSError, ValueError):
             pass
+    fetch = f": fetch it with `hf download {name}` first" if _HUB_NAME.fullmatch(name) else "; correct the path"
     raise ConfigError(
         f"llm.model: {name}: expected the folder of a causal language model, or a name that is in the local cache of "
-        f"Hugging Face, found neither; nothing is downloaded by itself: fetch it with `hf download {name}` first"
+        f"Hugging Face, found neither; nothing is downloaded by itself{fetch}"
     )
 
 

@@ -18,7 +18,7 @@ from features.corpus import Corpus
 from features.table import FeatureSet
 from graph_models.options import Power, Size, check_options
 from language_models.tuning.batches import Text
-from recommenders.base import known, popularity
+from recommenders.base import Recommender, known, popularity
 from recommenders.generative.beam_search import Beams, Search, Seen
 from recommenders.generative.causal_step import CausalStep
 from recommenders.generative.d3 import AssistantName, ItemMass, TextFree
@@ -103,6 +103,10 @@ class Generator(Tuned):
         if self.network.mass is not None:
             self.network.mass.learn(source.histories)
         super().learn(source, corpus)
+
+    def for_validation(self) -> Recommender:
+        self._trie = self.trie  # made once, for both
+        return super().for_validation()
 
     def recommend(self, users: Int64, k: int, seen: csr_matrix | None = None) -> Recommendations:
         seen = self.known if seen is None else seen
