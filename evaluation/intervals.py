@@ -18,7 +18,7 @@ DRAWS_AT_ONCE = 2**21  # bounds memory: 16 MiB of indices
 
 @dataclass(frozen=True)
 class Interval:
-    """Candidate minus baseline of one metric, in the metric's unit, with a 95 % percentile interval."""
+    """Candidate minus baseline of one metric, in the metric's unit, with a percentile interval, of 95 % by default."""
 
     difference: float
     low: float
@@ -39,14 +39,19 @@ def mean_over_seeds(scores: Sequence[Scores]) -> Scores:
 
 
 def compare(
-    candidate: Scores, baseline: Scores, resamples: int, seed: int = 0, draws_at_once: int = DRAWS_AT_ONCE
+    candidate: Scores,
+    baseline: Scores,
+    resamples: int,
+    seed: int = 0,
+    draws_at_once: int = DRAWS_AT_ONCE,
+    confidence: float = 0.95,
 ) -> dict[str, Interval]:
     """Give an interval for every metric that both have; the users are resampled once for all metrics.
 
     Raises DataError where the two were judged on different users or on nobody.
     """
     both, pair = {"candidate": candidate, "baseline": baseline}, ("candidate", "baseline")
-    return compare_many(both, [pair], resamples, seed, draws_at_once)[pair]
+    return compare_many(both, [pair], resamples, seed, draws_at_once, confidence)[pair]
 
 
 def compare_many(
@@ -55,6 +60,7 @@ def compare_many(
     resamples: int,
     seed: int = 0,
     draws_at_once: int = DRAWS_AT_ONCE,
+    confidence: float = 0.95,
 ) -> dict[Pair, dict[str, Interval]]:
     """Give an interval for every pair (candidate, baseline) of named scores and every metric that all have.
 
@@ -73,7 +79,7 @@ def compare_many(
     def interval(pair: Pair, metric: str) -> Interval:
         one, other = (columns[name, metric] for name in pair)
         drawn = resampled[:, [one, other]]
-        return _interval(float(means[one]), float(means[other]), drawn, len(flat))
+        return _interval(float(means[one]), float(means[other]), drawn, len(flat), confidence)
 
     return {pair: {metric: interval(pair, metric) for metric in metrics} for pair in pairs}
 
@@ -110,19 +116,27 @@ def _resample(flat: Float64, resamples: int, seed: int, draws_at_once: int) -> F
     return np.concatenate(means)
 
 
-def _interval(candidate: float, baseline: float, resampled: Float64, users: int) -> Interval:
+def _interval(candidate: float, baseline: float, resampled: Float64, users: int, confidence: float) -> Interval:
     """`resampled`: [R, 2] candidate and baseline means."""
-    differences = resampled[:, 0] - resampled[:, 1]
-    low, high = np.quantile(differences, [0.025, 0.975])
+    differences, tails = resampled[:, 0] - resampled[:, 1], _tails(confidence)
+    low, high = np.quantile(differences, tails)
     tail = min((differences <= 0).sum(), (differences >= 0).sum())
     p = min(1.0, smallest_p(len(differences)) * (int(tail) + 1))
-    lifts = _lifts(candidate, baseline, resampled)
+    lifts = _lifts(candidate, baseline, resampled, tails)
     return Interval(candidate - baseline, float(low), float(high), p, *lifts, users)
 
 
-def _lifts(candidate: float, baseline: float, resampled: Float64) -> tuple[float | None, float | None, float | None]:
+def _tails(confidence: float) -> tuple[float, float]:
+    """The two quantiles of an interval; exactly .025 and .975 at 95 %."""
+    tail = round((1 - confidence) / 2, 12)
+    return tail, 1 - tail
+
+
+def _lifts(
+    candidate: float, baseline: float, resampled: Float64, tails: tuple[float, float]
+) -> tuple[float | None, float | None, float | None]:
     valid = resampled[resampled[:, 1] > 0]
     if baseline <= 0 or not len(valid):
         return None, None, None
-    low, high = np.quantile(valid[:, 0] / valid[:, 1] - 1, [0.025, 0.975])
+    low, high = np.quantile(valid[:, 0] / valid[:, 1] - 1, tails)
     return candidate / baseline - 1, float(low), float(high)

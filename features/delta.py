@@ -14,15 +14,17 @@ from uuid import uuid4
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import DeltaTable, WriterProperties, write_deltalake
+from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction
 from pyarrow.fs import PyFileSystem
 
 PARTITION = "ds"
 ROW_GROUP = 2**17  # rows of what is written in batches, so that a reader need hold no more
-# Old versions stay readable for a year; delta's own default forgets log entries after 30 days.
-SETTINGS: dict[str, str | None] = {"delta.logRetentionDuration": "interval 365 days"}
+# Old versions stay readable: delta's own default forgets log entries after 30 days, pinned ones too.
+KEEP_LOG = {"delta.enableExpiredLogCleanup": "false"}
+SETTINGS: dict[str, str | None] = {"delta.logRetentionDuration": "interval 365 days", **KEEP_LOG}
 
 
 def write_night(uri: str, rows: pl.DataFrame, ds: str) -> None:
@@ -71,6 +73,24 @@ def write_rows(uri: str, rows: pl.DataFrame, partition_by: list[str] | None = No
     )
 
 
+def write_next(uri: str, table: DeltaTable | None, rows: pl.DataFrame) -> None:
+    """Make `rows` the whole content, in the very commit after the version of `table` (None: the first one).
+
+    Raises CommitFailedError where another writer's commit came first: nothing is then written.
+    """
+    once = CommitProperties(max_commit_retries=0)
+    if table is not None:
+        own = DeltaTable(uri, version=table.version())  # the write moves its handle on to the new version
+        write_deltalake(own, arrow(rows), mode="overwrite", schema_mode="merge", commit_properties=once)
+        return
+    try:
+        write_deltalake(uri, arrow(rows), mode="error", configuration=SETTINGS, commit_properties=once)
+    except DeltaError as error:
+        if "already exists" in str(error):
+            raise CommitFailedError(str(error)) from error
+        raise
+
+
 def arrow(rows: pl.DataFrame) -> pa.Table:
     """The rows as every reader of ours understands them."""
     return rows.to_arrow(compat_level=pl.CompatLevel.oldest())
@@ -84,6 +104,20 @@ def nights(table: DeltaTable) -> list[str]:
 def files_of(table: DeltaTable, ds: str) -> set[str]:
     """The data files of one night."""
     return set(table.file_uris(file_pruning_predicate=[(PARTITION, "=", ds)]))
+
+
+def same_night(table: DeltaTable, ds: str, since: int) -> bool:
+    """Whether no commit after version `since` has changed a night's rows: compaction moves them and changes none.
+
+    Raises DeltaError where that version cannot be read.
+    """
+    version, uri = int(table.version()), table.table_uri
+    moves = [entry["version"] for entry in table.history(version - since) if entry["operation"] == "OPTIMIZE"]
+    for moved in sorted(moves, reverse=True):
+        if files_of(DeltaTable(uri, version=version), ds) != files_of(DeltaTable(uri, version=moved), ds):
+            return False
+        version = moved - 1
+    return files_of(DeltaTable(uri, version=version), ds) == files_of(DeltaTable(uri, version=since), ds)
 
 
 def sync_commits(table: Path, first: int, last: int) -> None:
@@ -111,7 +145,8 @@ def _write_empty_night(uri: str, rows: pl.DataFrame, ds: str) -> None:
 
 
 def _added(table: Path, entry: Path) -> list[Path]:
-    actions = [json.loads(line) for line in entry.read_text(encoding="utf-8").splitlines()]
+    lines = entry.read_text(encoding="utf-8").split("\n")  # statistics hold ids, which may hold other line ends
+    actions = [json.loads(line) for line in lines if line]
     return [table / unquote(action["add"]["path"]) for action in actions if "add" in action]
 
 

@@ -1,16 +1,19 @@
-"""The gate before a table is published: Great Expectations runs its suite, and a failure stops the night."""
+"""The gate before a table is published: Great Expectations runs its suite, and a failure stops the night.
+
+Texts and vectors are judged row by row; of the other tables a row of figures is judged, whatever their size.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from features.measures import MEASURES
+from features.measures import MEASURES, Measured
 from schemas.errors import GateError, StoreError
 from schemas.expectations import Expectation, Suite
 
@@ -62,44 +65,70 @@ class GateReport:
 
 
 def check_table(suite: Suite, frame: pl.DataFrame, docs: Path) -> GateReport:
-    """Run a suite on a table's rows and write the Data Docs below `docs`.
+    """`check_tables` of one table whose rows are judged."""
+    return check_tables([(suite, Measured(MEASURES[suite.table](frame), frame.height))], docs)[0]
+
+
+def check_tables(checks: Sequence[tuple[Suite, Measured]], docs: Path) -> list[GateReport]:
+    """Run suites on what was measured of their tables and write their common Data Docs below `docs`.
 
     Vectors are judged by computed columns (`features.measures`) and never leave Polars. Raises StoreError where the
-    Data Docs cannot be written; failing expectations are in the report, see `GateReport.raise_if_failed`.
+    Data Docs cannot be written; failing expectations are in the reports, see `GateReport.raise_if_failed`.
     """
-    measured = MEASURES[suite.table](frame)
     try:
         docs.mkdir(parents=True, exist_ok=True)
-        found = _validate(suite, measured, docs)
+        found = _validate(checks, docs)
     except OSError as error:
         raise StoreError(f"{docs}: cannot write the Data Docs there: {error}; choose another work folder") from error
-    results = tuple(_result(suite, rule, row) for rule, row in zip(suite.expectations, found, strict=True))
-    return GateReport(suite.table, frame.height, results, docs / "index.html")
+    return [_report(suite, measured, found[suite.table], docs) for suite, measured in checks]
 
 
-def _validate(suite: Suite, measured: pl.DataFrame, docs: Path) -> list[Mapping[str, Any]]:
-    """The raw result of every expectation, in the order of the suite."""
+def raise_if_any_failed(reports: Sequence[GateReport]) -> None:
+    """Raise one GateError with the failing expectations of all reports, unless all hold."""
+    messages = []
+    for report in reports:
+        try:
+            report.raise_if_failed()
+        except GateError as error:
+            messages.append(str(error))
+    if messages:
+        raise GateError("\n".join(messages))
+
+
+def _report(suite: Suite, measured: Measured, found: Sequence[Mapping[str, Any]], docs: Path) -> GateReport:
+    pairs = zip(suite.expectations, found, strict=True)
+    return GateReport(
+        suite.table, measured.rows, tuple(_result(suite, measured, *pair) for pair in pairs), docs / "index.html"
+    )
+
+
+def _validate(checks: Sequence[tuple[Suite, Measured]], docs: Path) -> dict[str, list[Mapping[str, Any]]]:
+    """The raw result of every expectation by table, in the order of the suite."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read when great_expectations is imported
     import great_expectations as gx
 
     context = _context(docs)
-    asset = context.data_sources.add_pandas("night").add_dataframe_asset(suite.table)
-    rules = [_configuration(rule, number) for number, rule in enumerate(suite.expectations)]
-    definition = gx.ValidationDefinition(
-        name=suite.table,
-        data=asset.add_batch_definition_whole_dataframe("rows"),
-        suite=context.suites.add(gx.ExpectationSuite(name=suite.table, expectations=rules)),
-    )
-    checkpoint = gx.Checkpoint(
-        name=suite.table,
-        validation_definitions=[context.validation_definitions.add(definition)],
-        actions=[gx.checkpoint.UpdateDataDocsAction(name="docs", site_names=["docs"])],
-        result_format={"result_format": "SUMMARY", "unexpected_index_column_names": list(suite.key)},
-    )
-    outcome = checkpoint.run(batch_parameters={"dataframe": measured.to_pandas()})
-    (validation,) = outcome.run_results.values()
-    results = {row["expectation_config"]["meta"]["number"]: row for row in validation.to_json_dict()["results"]}
-    return [results[number] for number in range(len(rules))]
+    source = context.data_sources.add_pandas("night")
+    found = {}
+    for number, (suite, measured) in enumerate(checks):
+        last = number == len(checks) - 1  # the pages are written once, with all of them
+        rules = [_configuration(rule, place) for place, rule in enumerate(suite.expectations)]
+        definition = gx.ValidationDefinition(
+            name=suite.table,
+            data=source.add_dataframe_asset(suite.table).add_batch_definition_whole_dataframe("rows"),
+            suite=context.suites.add(gx.ExpectationSuite(name=suite.table, expectations=rules)),
+        )
+        checkpoint = gx.Checkpoint(
+            name=suite.table,
+            validation_definitions=[context.validation_definitions.add(definition)],
+            actions=[gx.checkpoint.UpdateDataDocsAction(name="docs", site_names=["docs"])] if last else [],
+            result_format={"result_format": "SUMMARY", "unexpected_index_column_names": list(suite.key)},
+        )
+        outcome = checkpoint.run(batch_parameters={"dataframe": measured.frame.to_pandas()})
+        (validation,) = outcome.run_results.values()
+        results = {row["expectation_config"]["meta"]["number"]: row for row in validation.to_json_dict()["results"]}
+        found[suite.table] = [results[place] for place in range(len(rules))]
+    return found
 
 
 def _context(docs: Path) -> Any:
@@ -139,18 +168,32 @@ def _configuration(rule: Expectation, number: int) -> Any:
     return configuration.to_domain_obj()
 
 
-def _result(suite: Suite, rule: Expectation, row: Mapping[str, Any]) -> ExpectationResult:
+def _result(suite: Suite, measured: Measured, rule: Expectation, row: Mapping[str, Any]) -> ExpectationResult:
     found: Mapping[str, Any] = row["result"]
     unexpected = int(found.get("unexpected_count") or 0)
-    return ExpectationResult(
-        expectation=rule.type,
-        column=", ".join(rule.columns),
-        expected=rule.expected,
-        observed=_observed(row, unexpected),
-        success=bool(row["success"]),
-        unexpected=unexpected,
-        examples=_examples(suite, rule, found.get("partial_unexpected_index_list") or []),
-    )
+    success, column = bool(row["success"]), ", ".join(rule.columns)
+    if suite.key:
+        observed = _observed(row, unexpected) + _highest(rule, measured.frame)
+        examples = _examples(suite, rule, found.get("partial_unexpected_index_list") or [])
+    else:
+        observed = _figure(measured.frame[column].item())
+        examples = () if success else measured.examples.get(column, ())
+    return ExpectationResult(rule.type, column, rule.expected, observed, success, unexpected, examples)
+
+
+def _highest(rule: Expectation, frame: pl.DataFrame) -> str:
+    """The highest figure of a column that may only be so high, in words: how near the limit it is."""
+    if "max_value" not in rule.arguments or not frame[rule.columns[0]].dtype.is_float():
+        return ""
+    highest = frame[rule.columns[0]].max()
+    return f", highest {highest:.4g}" if isinstance(highest, float) else ""
+
+
+def _figure(value: float | None) -> str:
+    """A figure of the whole table in words."""
+    if value is None:
+        return "nothing to compare with"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
 def _observed(row: Mapping[str, Any], unexpected: int) -> str:

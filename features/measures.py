@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,15 @@ from numpy.typing import NDArray
 from schemas.sections import GATED_MEASURES
 
 ENTITY = ["kind", "id", "recipe"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a suite judges: rows like those of the table, or one row of figures with examples behind them."""
+
+    frame: pl.DataFrame
+    rows: int  # of the table
+    examples: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by figure
 
 
 def against_asked(profiles: pl.DataFrame, asked: pl.DataFrame) -> pl.DataFrame:
@@ -33,6 +43,29 @@ def against_train(edges: pl.DataFrame, train: pl.DataFrame) -> pl.DataFrame:
     return joined.with_columns(pl.col("observed").fill_null(False))
 
 
+def against_before(frame: pl.DataFrame, before: pl.DataFrame | None, same: str, value: str) -> pl.DataFrame:
+    """The frame, and whether a row has another `value` than the night before though `same` is the same (`changed`).
+
+    Rows of both frames are matched by the columns that both have beside these two; null where the night before has no
+    such row or another `same`.
+    """
+    if before is None:
+        return frame.with_columns(pl.lit(None, dtype=pl.Boolean).alias("changed"))
+    keys = [name for name in before.columns if name not in (same, value)]
+    old = before.select(*keys, pl.col(same), pl.col(value).alias("old"))
+    joined = frame.join(old, on=[*keys, same], how="left", maintain_order="left")
+    changed = pl.when(pl.col("old").is_not_null()).then(pl.col(value).ne_missing(pl.col("old")))
+    return joined.with_columns(changed.alias("changed")).drop("old")
+
+
+def against_ids(frame: pl.DataFrame, ids: Mapping[str, pl.Series]) -> pl.DataFrame:
+    """The frame, and whether the id is one of its kind (`known_id`). `ids`: kind -> ids that there are."""
+    known = pl.any_horizontal(
+        (pl.col("kind") == kind) & pl.col("id").is_in(each.implode()) for kind, each in ids.items()
+    )
+    return frame.with_columns(known.fill_null(False).alias("known_id"))
+
+
 def measure_edges(frame: pl.DataFrame) -> pl.DataFrame:
     """Edges as the suite judges them: recipe, user_id, item_id, label, weight, observed, key."""
     return frame.select("recipe", "user_id", "item_id", "label", "weight", "observed", "key")
@@ -42,11 +75,13 @@ def measure_profiles(frame: pl.DataFrame) -> pl.DataFrame:
     """Profiles as the suite judges them: kind, id, recipe, field, key and the measured columns.
 
     item_coverage, user_coverage: share of the recipe's entities that have a text; 1 on rows of the other kind.
+    rewritten, known_id: what `against_before` (same key, another text) and `against_ids` have found.
     shared_text: the text stands under another id of the recipe's field as well. answer_ok, blank, characters (int64).
     Rows that `against_asked` added count for coverage and answers only; rows that are `brief` (a name, a language) may
     be short and shared.
     """
-    for name, value in (("asked_only", False), ("answer_ok", None), ("brief", False)):
+    given = (("asked_only", False), ("answer_ok", None), ("brief", False), ("changed", None), ("known_id", None))
+    for name, value in given:
         frame = _with_column(frame, name, value)
     text, written = pl.col("text").str.strip_chars(), ~pl.col("asked_only")
     prose = written & ~pl.col("brief").fill_null(False)
@@ -62,6 +97,8 @@ def measure_profiles(frame: pl.DataFrame) -> pl.DataFrame:
         pl.when(written).then(characters == 0).alias("blank"),
         pl.when(prose).then(characters).alias("characters"),
         pl.when(prose & (characters > 0)).then(ids_of_text > 1).alias("shared_text"),
+        pl.col("changed").alias("rewritten"),
+        pl.when(written).then("known_id").alias("known_id"),
     )
 
 
@@ -69,18 +106,22 @@ def measure_embeddings(frame: pl.DataFrame) -> pl.DataFrame:
     """Embeddings as the suite judges them: kind, id, source, text_hash and the measured columns.
 
     dimension (int64), other_dimension (not the table's most common one), finite, norm_error (|L2 norm - 1|, float64).
-    shared_vector: another text of the same source has exactly this vector.
+    shared_vector: another text of the same source has exactly this vector. moved, known_id: what `against_before`
+    (same text, another vector) and `against_ids` have found.
     """
+    for name in ("changed", "known_id"):
+        frame = _with_column(frame, name, None)
     lengths, norms = frame["vector"].list.len().cast(pl.Int64), _norms(frame["vector"])
-    measured = frame.select("kind", "id", "source", "text_hash").with_columns(
+    measured = frame.select("kind", "id", "source", "text_hash", pl.col("changed").alias("moved"), "known_id")
+    measured = measured.with_columns(
         lengths.alias("dimension"),
         (pl.lit(lengths) != pl.lit(lengths).drop_nulls().mode().min()).alias("other_dimension"),
         pl.Series("finite", np.isfinite(norms)),
         pl.Series("norm_error", np.abs(norms - 1.0)),
-        pl.Series("bytes", _bytes(frame["vector"]), dtype=pl.Binary),
+        pl.lit(frame["vector"].hash()).alias("hash"),
     )
-    texts_of_vector = pl.col("text_hash").n_unique().over("kind", "source", "bytes")
-    return measured.with_columns((texts_of_vector > 1).alias("shared_vector")).drop("bytes")
+    texts_of_vector = pl.col("text_hash").n_unique().over("kind", "source", "hash")
+    return measured.with_columns((texts_of_vector > 1).alias("shared_vector")).drop("hash")
 
 
 def measure_quality(frame: pl.DataFrame) -> pl.DataFrame:
@@ -118,7 +159,3 @@ def _norms(vectors: pl.Series) -> NDArray[np.float64]:
         np.nan if vector is None else float(np.linalg.norm(vector.to_numpy().astype(np.float64))) for vector in vectors
     ]
     return np.array(norms, dtype=np.float64)
-
-
-def _bytes(vectors: pl.Series) -> list[bytes | None]:
-    return [None if vector is None else vector.to_numpy().tobytes() for vector in vectors]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from features.histories import Posed
 from features.recipes.base import Recipe
 from features.stand_ins import expected_output, stand_in
 from features.survey import Survey
@@ -92,12 +93,14 @@ def plan_all(
     engine_of: Callable[[Recipe], ChatEngine],
     ledger: Ledger,
     llm_of: Callable[[Recipe], Llm],
+    asked_of: Callable[[Recipe], Iterable[Posed] | None] = lambda _: None,
 ) -> list[Plan]:
     """The plans of recipes in order, each knowing what the ones before it are about to write.
 
     `subjects_of(recipe, texts)` makes a recipe's subjects, which show `texts` by the id of the other side;
     `engine_of` and `llm_of` say who is asked; `texts_of(recipe)` is what a recipe's answers say in their main field, by
-    subject id, as far as there are answers.
+    subject id, as far as there are answers; `asked_of(recipe)` are a recipe's subjects with their prompts where they
+    are made elsewhere, else None.
     """
     needed = {name for recipe in recipes for name in recipe.needs}
     plans, written, expected = list[Plan](), dict[str, Mapping[str, str]](), dict[str, Mapping[str, str]]()
@@ -105,7 +108,11 @@ def plan_all(
         engine, llm = engine_of(recipe), llm_of(recipe)
         survey = Survey(recipe, engine, ledger, llm, _merged(expected, recipe.needs))
         survey.pending = [] if recipe.name in needed else None
-        survey.read(subjects_of(recipe, _merged(written, recipe.needs)))
+        asked = asked_of(recipe)
+        if asked is not None:
+            survey.read_asked(asked)
+        else:
+            survey.read(subjects_of(recipe, _merged(written, recipe.needs)))
         plans.append(_plan(survey))
         if survey.pending is not None:
             written[recipe.name] = texts = texts_of(recipe)

@@ -15,12 +15,16 @@ gave train of them becomes reserved, so that nothing is learned from it; valid a
 Random choices order rows by a hash of seed, user and item, so they do not depend on the order of the rows. A share of a
 user's rows is rounded up or down at random in proportion (2.3 rows are 3 with probability 0.3), and a user with train
 rows keeps at least one.
+
+A rule reads a user's rows together, in the column `order`, and of all rows no more than `known` says: so the rows of
+some users get the same parts alone as among all.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -31,7 +35,54 @@ from schemas.errors import ConfigError, DataError
 from schemas.sections import Split
 
 Parts = NDArray[np.int8]  # [E] index into PARTS, RESERVED after them
+Int64 = NDArray[np.int64]
 UInt64 = NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a rule must know of all rows to give some of them their part."""
+
+    has_valid: bool = False  # published: whether the source has a valid part
+    cuts: tuple[int, int] = (0, 0)  # time: the first valid row and the first test row, by `order`
+
+
+def known(rows: pl.DataFrame, split: Split) -> Known:
+    """What `split.rule` must know of all rows; they are in `order`. Raises ConfigError where a column is missing."""
+    refuse_missing_column(rows.columns, split)
+    if split.rule == "published":
+        return Known(has_valid=bool((rows["split"] == "valid").any()))
+    if split.rule == "time":
+        moments = np.flatnonzero(np.diff(rows["timestamp"].to_numpy())) + 1
+        return Known(cuts=time_cuts(moments, rows.height, split))
+    return Known()
+
+
+def refuse_missing_column(columns: Collection[str], split: Split) -> None:
+    """Raises ConfigError where the rule needs a column that the source does not have."""
+    if split.rule == "published" and "split" not in columns:
+        raise ConfigError(
+            "split.rule = published: the interactions have no split column; use time, ratio or leave_one_out"
+        )
+    if split.rule == "time" and "timestamp" not in columns:
+        raise ConfigError("split.rule = time: the interactions have no timestamps; use ratio or leave_one_out")
+
+
+def time_cuts(moments: Int64, height: int, split: Split) -> tuple[int, int]:
+    """The first valid row and the first test row of `height` rows in order.
+
+    `moments`: the rows at which a later moment begins, ascending. The first two and those around `wanted_cuts`, and
+    around the cut that is found for test, are enough of them.
+    """
+    cuts = moments if len(moments) > 1 else np.arange(1, height)
+    wanted_valid, wanted_test = wanted_cuts(height, split)
+    test = _nearest(cuts[1:], wanted_test)
+    return _nearest(cuts[cuts < test], wanted_valid), test
+
+
+def wanted_cuts(height: int, split: Split) -> tuple[float, float]:
+    """Where valid and test would begin if any row could be cut at."""
+    return height * (1 - split.test - split.valid), height * (1 - split.test)
 
 
 def hold_out(rows: pl.DataFrame, part: Parts, split: Split) -> Parts:
@@ -43,52 +94,43 @@ def hold_out(rows: pl.DataFrame, part: Parts, split: Split) -> Parts:
     return np.where(cold & (part == PARTS.index("train")), np.int8(len(PARTS)), part)
 
 
-def refuse_empty_parts(part: Parts, split: Split) -> None:
-    """Raises DataError when train, valid or test has no row, with what to change."""
-    for code, name in enumerate(PARTS):
-        if not (part == code).any():
+def refuse_empty_parts(rows_of: Mapping[str, int], split: Split) -> None:
+    """Raises DataError when train, valid or test has no row, with what to change; `rows_of`: part -> rows."""
+    for name in PARTS:
+        if not rows_of.get(name):
+            found = f"found none among {sum(rows_of.values())}"
             raise DataError(
-                f"split.rule = {split.rule}: expected interactions in {name}, found none among {len(part)}; "
-                f"{_ADVICE[split.rule]}"
+                f"split.rule = {split.rule}: expected interactions in {name}, {found}; {_ADVICE[split.rule]}"
             )
 
 
-def _published(rows: pl.DataFrame, split: Split) -> Parts:
-    if "split" not in rows.columns:
-        raise ConfigError(
-            "split.rule = published: the interactions have no split column; use time, ratio or leave_one_out"
-        )
+def _published(rows: pl.DataFrame, split: Split, known: Known) -> Parts:
     codes = {name: code for code, name in enumerate(PARTS)}
     part = rows["split"].replace_strict(codes, return_dtype=pl.Int8).to_numpy().copy()
-    if not (part == PARTS.index("valid")).any():
+    if not known.has_valid:
         train = np.flatnonzero(part == PARTS.index("train"))
         some, last = rows[train], split.valid_rows == "last"
         part[train] = _drawn(some, split.valid, 0.0, split.seed, -some["order"] if last else None)
     return part
 
 
-def _by_time(rows: pl.DataFrame, split: Split) -> Parts:
-    if "timestamp" not in rows.columns:
-        raise ConfigError("split.rule = time: the interactions have no timestamps; use ratio or leave_one_out")
-    moments = np.flatnonzero(np.diff(rows["timestamp"].to_numpy())) + 1  # rows at which a later moment begins
-    cuts = moments if len(moments) > 1 else np.arange(1, rows.height)
-    test = _nearest(cuts[1:], rows.height * (1 - split.test))
-    valid = _nearest(cuts[cuts < test], rows.height * (1 - split.test - split.valid))
-    row = np.arange(rows.height)
+def _by_time(rows: pl.DataFrame, _: Split, known: Known) -> Parts:
+    valid, test = known.cuts
+    row = rows["order"].to_numpy()
     return ((row >= valid).astype(np.int8) + (row >= test)).astype(np.int8)
 
 
-def _ratio(rows: pl.DataFrame, split: Split) -> Parts:
+def _ratio(rows: pl.DataFrame, split: Split, _: Known) -> Parts:
     return _drawn(rows, split.valid, split.test, split.seed)
 
 
-def _leave_one_out(rows: pl.DataFrame, split: Split) -> Parts:
+def _leave_one_out(rows: pl.DataFrame, split: Split, _: Known) -> Parts:
     last = pl.int_range(pl.len()).reverse().over("user_id")  # 0 for a user's last row; rows are in order
     held = pl.when(pl.len().over("user_id") < split.min_interactions).then(0).otherwise(pl.max_horizontal(2 - last, 0))
     return rows.select(held.cast(pl.Int8)).to_series().to_numpy()
 
 
-def _oldest(rows: pl.DataFrame, split: Split) -> Parts:
+def _oldest(rows: pl.DataFrame, split: Split, _: Known) -> Parts:
     place, size = pl.int_range(pl.len()).over("user_id"), pl.len().over("user_id").cast(pl.Int64)  # rows are in order
     shown = pl.min_horizontal((size + 1) // 2, pl.lit(split.history))
     draw = pl.Series(_unit(_drawn_id(rows["user_id"], split.seed, "oldest")))
@@ -155,7 +197,7 @@ _ADVICE = {
     "oldest": "there are too few users; raise split.valid and split.test, or use another rule",
 }
 
-RULES: dict[str, Callable[[pl.DataFrame, Split], Parts]] = {
+RULES: dict[str, Callable[[pl.DataFrame, Split, Known], Parts]] = {
     "published": _published,
     "time": _by_time,
     "ratio": _ratio,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Protocol
@@ -20,7 +20,9 @@ from features.delta import (
     PARTITION,
     files_of,
     nights,
+    same_night,
     sync_commits,
+    write_next,
     write_night,
     write_night_blocks,
     write_rows,
@@ -71,6 +73,24 @@ class TableStore(Protocol):
         """Add the rows whose `key` the (unpartitioned) table does not have; returns how many. One writer at a time."""
         ...
 
+    def replace(self, name: str, frame: pl.DataFrame, after: int | None) -> int:
+        """Make `frame` the whole content of an unpartitioned table whose live version is `after` (None: there is none).
+
+        Returns the new version. Of two writers at once one gets a StoreError, and has written nothing.
+        """
+        ...
+
+    def fitted(self, name: str, schema: pl.Schema, ds: str | None) -> pl.Schema:
+        """The columns as the table stores them, for rows that another engine writes. Raises StoreError as writes do."""
+        ...
+
+    def committing(self, name: str) -> AbstractContextManager[str]:
+        """The table's address for commits of files that another engine has written; they are flushed afterwards.
+
+        Raises StoreError where none was made, and in place of what deltalake raises.
+        """
+        ...
+
     def exists(self, name: str, ds: str | None = None) -> bool:
         """Whether the table, or one night of it, was ever published; a night without rows counts."""
         ...
@@ -80,7 +100,10 @@ class TableStore(Protocol):
         ...
 
     def untouched(self, name: str, ds: str, since: int) -> bool:
-        """Whether no commit after version `since` has written the night; false where that version cannot be read."""
+        """Whether no commit after version `since` has written the night; false where that version cannot be read.
+
+        Compaction, which puts the same rows into other files, does not count.
+        """
         ...
 
     def partitions(self, name: str) -> list[str]:
@@ -155,6 +178,26 @@ class DeltaStore:
                 write_rows(self._uri(name), rows)
         return rows.height
 
+    def replace(self, name: str, frame: pl.DataFrame, after: int | None) -> int:
+        table = self._find(name)
+        live = None if table is None else int(table.version())
+        if live != after:
+            raise StoreError(
+                f"{self._place(name)}: expected version {after}, found {live}: another writer came first; run it again"
+            )
+        rows = self._fit(name, frame, table, None)
+        with self._committing(name, table):
+            write_next(self._uri(name), table, rows)
+        return 0 if after is None else after + 1
+
+    def fitted(self, name: str, schema: pl.Schema, ds: str | None) -> pl.Schema:
+        return self._fit(name, schema.to_frame(), self._find(name), ds if ds is None else _valid_night(ds)).schema
+
+    @contextmanager
+    def committing(self, name: str) -> Iterator[str]:
+        with self._committing(name, self._find(name)):
+            yield self._uri(name)
+
     def exists(self, name: str, ds: str | None = None) -> bool:
         table = self._find(name)
         return table is not None and (ds is None or ds in nights(table))
@@ -167,7 +210,8 @@ class DeltaStore:
         if live.version() == since:
             return True
         try:
-            return files_of(live, ds) == files_of(DeltaTable(self._uri(name), version=since), ds)
+            same = files_of(live, ds) == files_of(DeltaTable(self._uri(name), version=since), ds)
+            return same or same_night(live, ds, since)
         except (DeltaError, OSError):
             return False
 
@@ -304,4 +348,5 @@ def _distance(night: str, ds: str) -> tuple[int, str]:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).split("\n   0:")[0].replace("\n", " ").strip()
+    plain = re.sub(r"\x1b\[[0-9;]*m|↳", "", str(error).split("\n   0:")[0])
+    return " ".join(plain.split())

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from features.generation import CHUNK, try_ask
+from features.generation import CHUNK
+from features.histories import Posed, ask_each
 from features.key_set import KeySet
 from features.recipes.base import Recipe
 from features.stand_ins import Row, Samples
@@ -42,7 +43,11 @@ class Survey:
         self._seen = KeySet()
 
     def read(self, subjects: Iterable[Subject]) -> None:
-        for chunk in chunks(subjects, CHUNK):
+        self.read_asked(ask_each(self.recipe, map(self._shown, subjects)))
+
+    def read_asked(self, asked: Iterable[Posed]) -> None:
+        """The same with subjects whose prompts are made; they show none of the expected texts."""
+        for chunk in chunks(asked, CHUNK):
             rows = self._rows(chunk)
             settled = self.ledger.settled(key for key, _, _ in rows)
             self.subjects += len(chunk)
@@ -51,9 +56,8 @@ class Survey:
             self.samples.add_answered(settled)
             self._sort_out([row for row in rows if row[0] not in settled])
 
-    def _rows(self, subjects: Sequence[Subject]) -> list[Row]:
+    def _rows(self, asked: Sequence[Posed]) -> list[Row]:
         """The subjects about whom there is something to ask."""
-        asked = [(subject, try_ask(self.recipe, self._shown(subject))) for subject in subjects]
         return [(self.engine.key(prompt), subject, prompt) for subject, prompt in asked if isinstance(prompt, Prompt)]
 
     def _shown(self, subject: Subject) -> Subject:

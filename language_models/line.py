@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from queue import Empty, SimpleQueue
 
 from language_models.chat_format import format_fact
@@ -44,7 +45,8 @@ class Line:
         self._hung_up = False
         self._out = 0  # leased and not yet committed as answered
         self._recovering: set[asyncio.Task[None]] = set()
-        self._thread = threading.Thread(target=self._run, name="loregraph-endpoint", daemon=True)
+        mine = copy_context()  # so that what the loop logs says which run it is of
+        self._thread = threading.Thread(target=mine.run, args=(self._run,), name="loregraph-endpoint", daemon=True)
         self._connection: ChatConnection | None = None
 
     # ---- called from the caller's thread

@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from math import isfinite
 
 DIMENSIONS = ("requests", "tokens")
+LIMITS = ("x-ratelimit-", "retry-after", "x-should-retry")
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+")
 PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
@@ -16,9 +17,16 @@ EPOCH_S = 1e9  # a number from here on is a moment and no duration
 
 
 def limit_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Those headers that say something of limits, names in lower case."""
-    named = ((name.lower(), value) for name, value in headers.items())
-    return {name: value for name, value in named if name.startswith(("x-ratelimit-", "retry-after", "x-should-retry"))}
+    """Those headers that say something of limits, names in lower case.
+
+    A `retry-after` that is a date becomes seconds from the response's own `date`: our clock may be wrong.
+    """
+    named = {name.lower(): value for name, value in headers.items()}
+    said = {name: value for name, value in named.items() if name.startswith(LIMITS)}
+    until, sent = _moment(said.get("retry-after", "")), _moment(named.get("date", ""))
+    if until is not None and sent is not None:
+        said["retry-after"] = f"{max(0.0, until - sent):.0f}"
+    return said
 
 
 def asked_wait(headers: Mapping[str, str]) -> float | None:
@@ -59,7 +67,13 @@ def number(text: str | None) -> float | None:
 def _seconds_or_date(text: str) -> float | None:
     if (seconds := number(text)) is not None:
         return max(0.0, seconds)
+    until = _moment(text)
+    return max(0.0, until - time.time()) if until is not None else None
+
+
+def _moment(text: str) -> float | None:
+    """Unix seconds of an HTTP date; None where it has no form that the standard knows: our own backoff decides."""
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+        return parsedate_to_datetime(text).timestamp()
     except ValueError:
-        return None  # not a form that the standard knows: our own backoff decides
+        return None

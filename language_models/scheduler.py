@@ -7,6 +7,7 @@ is bounded by `llm.concurrency`, not by the number of calls. Error classes: `fau
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Sequence
 from math import inf
@@ -22,6 +23,7 @@ from schemas.errors import EngineError
 from schemas.records import Completion, Prompt
 from schemas.sections import Llm
 
+log = logging.getLogger(__name__)
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 60.0
 AHEAD = 4  # a quarter of the window is taken ahead, so that calls do not wait for the ledger
 WAITING = 4  # windows of waiting calls, beyond which no new ones are taken
@@ -187,7 +189,11 @@ class Scheduler:
             self._give_up(call, fault)
         else:
             self.status.retried += 1
-            self._queue.wait(call, self._now + _pause(call, fault))
+            pause = _pause(call, fault)
+            self._log(
+                "rate_limited" if fault.action == "wait" else "retried", call, fault.reason, wait_s=round(pause, 3)
+            )
+            self._queue.wait(call, self._now + pause)
 
     async def _search(self, call: Call, fault: Fault) -> None:
         """Perhaps paid: find the stored answer, or have the gateway repeat it, or say that it is unknown."""
@@ -212,10 +218,12 @@ class Scheduler:
         if call.lost:
             self._lose(call, call.lost, fault.detail)
         else:
+            self._log("call_given_up", call, fault.reason)
             self._bring(call, self._empty(call.prompt, f"error:{fault.reason}", fault.detail))
 
     def _lose(self, call: Call, reason: str, detail: str) -> None:
         if not call.done:
+            self._log("call_unknown", call, reason)
             self._bring(call, self._empty(call.prompt, f"unknown:{reason}", detail))
 
     def _bring(self, call: Call, completion: Completion) -> None:
@@ -225,6 +233,13 @@ class Scheduler:
     def _empty(self, prompt: Prompt, reason: str, detail: str) -> Completion:
         key = self._engine.key(prompt)
         return Completion(key, detail, reason, 0, 0, 0.0, self._engine.model, 0.0, turn=prompt.turn)
+
+    def _log(self, event: str, call: Call, reason: str, wait_s: float | None = None) -> None:
+        """Say what became of an attempt. What the endpoint has said is not told: it may repeat the prompt."""
+        if log.isEnabledFor(logging.INFO):
+            told = {"recipe": call.prompt.recipe, "key": self._engine.key(call.prompt), "model": self._engine.model}
+            tried = {"reason": reason, "attempt": call.tries, "wait_s": wait_s}
+            log.info(event, extra={"event": event, **told, **tried})
 
     def _fail(self, what: str) -> None:
         """End the run; the first error counts."""
@@ -263,7 +278,11 @@ class Scheduler:
     def _show(self) -> None:
         status, pace = self.status, self._pace
         status.in_flight, status.waiting, status.window = len(self._flying), self._queue.waiting, pace.window.size
-        status.breaker = "open" if pace.breaker.open else "closed"
+        breaker = "open" if pace.breaker.open else "closed"
+        if breaker != status.breaker:
+            told = {"event": f"breaker_{breaker}", "model": self._engine.model, "calls": status.waiting}
+            log.log(logging.WARNING if pace.breaker.open else logging.INFO, "breaker", extra=told)
+        status.breaker = breaker
         status.requests_per_minute = pace.limiter.per_minute("requests")
         status.tokens_per_minute = pace.limiter.per_minute("tokens")
 

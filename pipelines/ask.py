@@ -14,6 +14,7 @@ from pipelines.checks import check_run
 from pipelines.fitted import Fitted, read_fitted
 from pipelines.lookup import Served
 from pipelines.night import Night, last_night, open_night, refuse_missing
+from pipelines.promoting import live_release
 from pipelines.steps.models import select
 from recommenders import load_recommender
 from recommenders.intention import FILE, Steered, check_alpha
@@ -33,16 +34,18 @@ def ask(
 ) -> dict[str, Any]:
     """Rank the catalogue for a user whose layer 0 is (1 - alpha) history + alpha sentence; nothing is written.
 
-    `model`: by default the best on validation of those that follow sentences, of its seeds the best; `ds`: the last
-    night. Raises ConfigError for an alpha outside [0, 1], an empty sentence, and a model that cannot follow one,
-    DataError for an unknown user, StoreError where the night has no such model.
+    `model`: by default the best on validation of those that follow sentences, of its seeds the best; `ds`: without a
+    model the night of the live release, else the last one. Raises ConfigError for an alpha outside [0, 1], an empty
+    sentence, and a model that cannot follow one, DataError for an unknown user, StoreError where the night has no such
+    model.
     """
     check_alpha(alpha)
     if not intention.strip():
         raise ConfigError("ask --intention: expected a sentence, found nothing")
     run = load_run(file, lake=lake)
     check_run(run)
-    night = open_night(run, ds or last_night(run))
+    live = live_release(run) if model is None and ds is None else None
+    night = open_night(run, ds or (live.ds if live else last_night(run)))
     refuse_missing(night, {"splits": "night"}, "ask")
     corpus = night.corpus()
     fitted = _chosen(night, corpus, model)

@@ -16,8 +16,8 @@ from language_models.inquiry import Counts as Calls
 from pipelines.desk import Desk, open_desk
 from pipelines.llm_runs import run_log
 from pipelines.night import Counts, open_night
+from pipelines.scheduled import load_scheduled
 from pipelines.steps.generation import COUNTED
-from schemas.run import load_run
 from schemas.sections import Llm
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ WHOLE = 0  # the shard number that stands for all of a recipe
 
 def advance_recipe(file: str, ds: str, recipe: str, before: Progress | None = None) -> Progress:
     """Land what has ended and submit what is open of one recipe, without waiting; see `BatchWork`."""
-    run = load_run(Path(file))
+    run = load_scheduled(Path(file), ds)
     night = open_night(run, ds)
     with open_desk(night) as opened:
         asked = opened.recipe(recipe)

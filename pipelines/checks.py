@@ -10,6 +10,7 @@ from graph_models.options import check_options
 from language_models.prices import check_prices
 from pipelines.compare.cells import make_cells
 from pipelines.compare.space import space_of
+from pipelines.online import check_online
 from pipelines.serving import check_recommend
 from recommenders import check_model
 from recommenders.candidates import check_base
@@ -39,6 +40,7 @@ def check_run(run: Run) -> None:
     for instructions in run.instructions:
         _check_instructions(instructions, run)
     check_recommend(run)
+    check_online(run)
     _check_compare(run)
     if run.click_models:
         _check_click_split(run)

@@ -69,7 +69,7 @@ def _add_job(name: str, doc: str) -> None:
 
 for _name, _doc in {
     "night": "The whole job: ingest, split, plan, generate, encode, materialize, tokenize, instruct, train, "
-    "evaluate, recommend, report.",
+    "evaluate, recommend, promote, feed, report.",
     "ingest": "Read and check the source files; publish users, items and interactions.",
     "split": "Cut the interactions into train, valid and test.",
     "plan": "How many prompts would be asked, and what they may cost; asks nothing.",
@@ -81,6 +81,7 @@ for _name, _doc in {
     "train": "Train every model for every seed; early stopping on validation.",
     "evaluate": "Measure every model on the test part, once; intervals against the baseline.",
     "recommend": "Publish the recommendations of the model that is best on validation.",
+    "feed": "Bring the live release to the online store, where the run file names one; readers switch at once.",
     "report": "Write report.json and report.html.",
 }.items():
     _add_job(_name, _doc)
@@ -94,6 +95,46 @@ def _perform(
     summary = run_night(file, step=step, ds=ds, lake=lake, max_cost_usd=max_cost)
     if as_json and processes().leads:
         typer.echo(json.dumps(summary, allow_nan=False))
+    if summary["release"]:
+        from pipelines.steps.promotion import check_promoted
+
+        check_promoted(summary["release"])  # after the whole night: its report is written, its model is not live
+
+
+@app.command()
+def promote(
+    run: RunOption,
+    ds: DsOption = None,
+    to: Annotated[int | None, typer.Option("--to", min=1, help="Roll back: the number of an earlier release.")] = None,
+    reason: Annotated[str | None, typer.Option("--reason", help="Of the rollback, kept with it.")] = None,
+    lake: LakeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Release the night's tables and model, unless the live model is better; --to brings an earlier release back."""
+    if to is None:
+        if reason is not None:
+            raise ConfigError("promote --reason: belongs to a rollback; give --to, the number of a release")
+        _perform("promote", run, ds, lake, None, as_json)
+        return
+    if ds is not None:
+        raise ConfigError("promote --to: a release has its own night; leave --ds out")
+    from pipelines.promoting import roll_back
+
+    done = roll_back(run, to, reason, lake)
+    typer.echo(f"release {done['number']} is live: {done['ds']}, {done['model'] or 'tables alone'}")
+    if as_json:
+        typer.echo(json.dumps(done, allow_nan=False))
+
+
+@app.command()
+def releases(run: RunOption, lake: LakeOption = None, as_json: JsonOption = False) -> None:
+    """What is live and what was: number, night, time, model and reason of every release."""
+    from pipelines.promoting import lines, listed
+
+    found = listed(run, lake)
+    typer.echo("\n".join(lines(found)))
+    if as_json:
+        typer.echo(json.dumps(found, allow_nan=False))
 
 
 @app.command()
@@ -175,6 +216,23 @@ def replay(
 
 
 @app.command()
+def history(
+    run: RunOption,
+    lake: LakeOption = None,
+    nights: Annotated[int | None, typer.Option("--nights", min=1, help="Only the last so many.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Night by night: cost, calls, rejects, coverage, rows, the best model and its lift, release, seconds, failures."""
+    from pipelines.watching.history import history as read
+    from pipelines.watching.history import table as lines
+
+    found = read(run, lake, nights)
+    typer.echo("\n".join(lines(found)))
+    if as_json:
+        typer.echo(json.dumps(found, allow_nan=False))
+
+
+@app.command()
 def instructions(
     run: RunOption,
     ds: PastOption = None,
@@ -189,6 +247,80 @@ def instructions(
     typer.echo("\n".join(lines(found)))
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False, allow_nan=False))
+
+
+@app.command()
+def features(
+    kind: Annotated[str, typer.Argument(help="user or item")],
+    id: Annotated[str, typer.Argument(help="The id")],
+    run: RunOption,
+    lake: LakeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What services get of a user or item: texts, vectors, lists and codes, from the online store or else the lake."""
+    from pipelines.online import features as read
+    from pipelines.online import lines
+
+    found = read(run, kind, id, lake)
+    typer.echo("\n".join(lines(found)))
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False, allow_nan=False))
+
+
+@app.command()
+def export(
+    run: RunOption,
+    out: Annotated[Path, typer.Option("--out", help="Folder to make.", show_default=False)],
+    form: Annotated[str, typer.Option("--format", help="parquet, huggingface or feast")] = "parquet",
+    release: Annotated[int | None, typer.Option("--release", min=1, help="The live one when left out.")] = None,
+    table: Annotated[list[str] | None, typer.Option("--table", help="Only this table; may be given again.")] = None,
+    lake: LakeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a release as plain Parquet, a folder for Hugging Face datasets, or a Feast feature repository."""
+    from pipelines.exporting import export as write
+    from pipelines.exporting import lines
+
+    found = write(run, out, form, release, table or (), lake)
+    typer.echo("\n".join(lines(found)))
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False, allow_nan=False))
+
+
+@app.command()
+def compact(
+    run: RunOption,
+    table: Annotated[list[str] | None, typer.Option("--table", help="Only this table; may be given again.")] = None,
+    lake: LakeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put the small files of the lake's tables together; no row changes. Run it when no night runs."""
+    from pipelines.maintaining import compact_lake, compact_lines
+
+    found = compact_lake(run, lake, table or ())
+    typer.echo("\n".join(compact_lines(found)))
+    if as_json:
+        typer.echo(json.dumps(found, allow_nan=False))
+
+
+@app.command()
+def vacuum(
+    run: RunOption,
+    keep_releases: Annotated[
+        int | None, typer.Option("--keep-releases", min=1, help="The last so many; all when left out.")
+    ] = None,
+    days: Annotated[int, typer.Option("--days", min=0, help="What was live within so many days stays too.")] = 7,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    lake: LakeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete files that no kept version of a table names; older releases than the kept ones can no longer be read."""
+    from pipelines.maintaining import vacuum_lake, vacuum_lines
+
+    found = vacuum_lake(run, lake, keep_releases, days, dry_run)
+    typer.echo("\n".join(vacuum_lines(found)))
+    if as_json:
+        typer.echo(json.dumps(found, allow_nan=False))
 
 
 @app.command("list")
@@ -341,6 +473,17 @@ def why(
 
     found = explain(what, ids, run, ds=ds, lake=lake, kind=kind, source=source)
     typer.echo(json.dumps(found, ensure_ascii=False, default=str) if as_json else as_text(found))
+
+
+@app.command()
+def salvage(run: RunOption, lake: LakeOption = None, as_json: JsonOption = False) -> None:
+    """Keep every answer of a damaged ledger file that can still be read; the damaged file stays beside the new one."""
+    from pipelines.salvaging import lines, salvage_ledger
+
+    found = salvage_ledger(run, lake)
+    typer.echo("\n".join(lines(found)))
+    if as_json:
+        typer.echo(json.dumps(found, allow_nan=False))
 
 
 @app.command(

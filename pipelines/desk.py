@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,12 +12,14 @@ import polars as pl
 
 from features.corpus import Corpus
 from features.generation import Generation, in_shard, questions, read_all
+from features.histories import Posed, shown
 from features.partitions import Cascade, Closed
 from features.recipes import make_recipes
 from features.recipes.base import Recipe
 from features.recipes.choosing import Choosing
-from features.refresh import Bag, bags_of_words, refreshed
+from features.refresh import Bag, bags_of_words
 from features.stand_ins import prose
+from features.table_engine import table_engine
 from language_models.answering import answer_all
 from language_models.batch import answer_batches
 from language_models.engines import make_engine
@@ -72,9 +73,7 @@ class Desk:
         subjects = self.corpus.train.subjects(recipe.kind, texts)
         if isinstance(recipe, Choosing):
             subjects = self._offers.fresh(recipe, subjects)
-        subjects = (subject for subject in subjects if recipe.concerns(subject))
-        if recipe.kind == "user" and not recipe.partitioned:
-            subjects = refreshed(subjects, self.night.run.refresh, self._bags())
+        subjects = shown(recipe, subjects, self.night.run.refresh, self._bags())
         return self._offers.kept(recipe, subjects) if isinstance(recipe, Choosing) else subjects
 
     def planned(self, recipe: Recipe, texts: Mapping[str, str]) -> Iterator[Subject]:
@@ -83,6 +82,20 @@ class Desk:
             return self.about(recipe, texts)
         cascade = self._cascade(recipe, self.about(recipe, texts), {recipe.main_field(): prose(recipe)})
         return chain.from_iterable(cascade.waves(partial(self._said, recipe)))
+
+    def asked(self, recipe: Recipe) -> Iterable[Posed] | None:
+        """The recipe's subjects with their prompts where the engine of the tables makes them; None: this process does.
+
+        Recipes that show texts or candidates, or ask about partitions, are always asked from here.
+        """
+        if recipe.needs or recipe.partitioned or isinstance(recipe, Choosing):
+            return None
+        night, kind = self.night, recipe.kind
+        other = self.corpus.items if kind == "user" else self.corpus.users
+        tables = table_engine(night.run.engine)
+        return tables.asked(
+            recipe, night.place(f"{kind}s"), other, night.place("splits"), night.run.refresh, self._bags()
+        )
 
     def texts(self, recipe: Recipe) -> dict[str, str]:
         """What the recipe's answers say in their main field, by subject id, as far as there are answers."""
@@ -171,7 +184,7 @@ class Desk:
     def _note(self, log: RunLog) -> str:
         """What is said beside the bar: rate, rejects, tokens, and the night's spending against its cap."""
         calls, cap, totals = log.counts, self.night.run.llm.max_cost_usd, self.ledger.totals()
-        rate = calls.asked / max(time.time() - log.began, 1e-3)
+        rate = calls.asked / max(log.seconds, 1e-3)
         words = [f"{calls.cached:,} cached", f"{calls.rejected + calls.failed:,} rejected", f"{rate:.1f}/s"]
         words += [f"{calls.in_flight} in flight"] if calls.in_flight else []
         words += [f"{calls.input_tokens + calls.output_tokens:,} tokens"]

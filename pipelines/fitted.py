@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from evaluation.judge import examine
+from evaluation.metrics import Scores
 from evaluation.protocol import Exam
 from features.codes import ItemCodes, align_codes, shuffled_codes
 from features.corpus import Corpus
@@ -48,6 +50,8 @@ from schemas.records import KINDS, Kind, canonical, sha256
 from schemas.run import Run
 from schemas.sections import ClickModel, Control, Features, Model, Objective
 
+VALID = "valid.parquet"  # in a model's folder: the metric that chose it, by validation user
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -73,6 +77,7 @@ class Fitted:
     report: dict[str, Any] = field(default_factory=dict)  # what objectives say of themselves, by name
     origin: dict[str, Any] = field(default_factory=dict)  # versions of the tables that it was trained on, and when
     told: dict[str, Any] = field(default_factory=dict)  # what a language model says of its ranking on validation
+    knows_valid: bool = True  # whether what is served may have learned from validation; so held of older folders
 
 
 def fit(
@@ -144,7 +149,9 @@ def _trained(
     recommender.save(folder)
     with asking(night, model, recommender):
         judged = recommender.for_validation()
-        valid = examine(judged, exam, night.run.evaluation).means()
+        verdict = examine(judged, exam, night.run.evaluation)
+    valid = verdict.means()
+    _keep_valid(folder, verdict.scores, night.run.evaluation.selection, corpus)
     history = getattr(recommender, "history", ())
     fitted = Fitted(
         name=model.name,
@@ -167,6 +174,7 @@ def _trained(
         report=getattr(recommender, "report", {}),
         origin=_origin(night, model, seed, place),
         told=take_told(judged),
+        knows_valid=isinstance(recommender, Graph) and recommender.chosen is not None,
     )
     write_json(folder / "result.json", asdict(fitted))
     return _told(fitted, place)
@@ -180,6 +188,33 @@ def read_fitted(night: Night, model: Model, seed: int, corpus: Corpus) -> Fitted
             f"{place.folder}: no fitted {model.name} for seed {seed}, tonight's data and these settings; run train"
         )
     return _read(place)
+
+
+def kept_fitted(night: Night, folder: str) -> Fitted:
+    """What a model's folder says of it, whichever night fitted it. Raises StoreError where it is not there."""
+    file = night.work / folder / "result.json"
+    if not file.is_file():
+        raise StoreError(f"{file}: the fitted model is no longer there; restore its folder, or release another night")
+    return Fitted(**json.loads(file.read_text(encoding="utf-8")))
+
+
+def valid_scores(night: Night, fitted: Fitted, corpus: Corpus) -> Scores:
+    """The metric that models are chosen by, of every validation user, as `fit` has measured it.
+
+    Raises StoreError where the model was fitted before that was kept.
+    """
+    file, metric = night.work / fitted.folder / VALID, night.run.evaluation.selection
+    if not file.is_file():
+        raise StoreError(f"{file}: not there; move the model's folder away and run train")
+    rows = pl.read_parquet(file).join(pl.DataFrame({"user_id": corpus.ids("user")}).with_row_index("row"), on="user_id")
+    rows = rows.sort("row")
+    return Scores(rows["row"].cast(pl.Int64).to_numpy(), {metric: rows[metric].to_numpy()})
+
+
+def _keep_valid(folder: Path, scores: Scores, metric: str, corpus: Corpus) -> None:
+    """Keep the metric of every validation user: of a model that is served refitted it cannot be measured again."""
+    values = {"user_id": corpus.ids("user").gather(scores.user), metric: scores.values[metric]}
+    pl.DataFrame(values).write_parquet(folder / VALID)
 
 
 def lineage_of(fitted: Fitted) -> Written:

@@ -8,6 +8,7 @@ from typing import Any
 from graph_models.processes import processes
 from pipelines.night import Counts, last_night, today, work_folder
 from pipelines.progress import Progress
+from pipelines.watching.logs import wants_json
 from schemas.run import load_run
 
 ALWAYS_SHOWN = ("asked", "cached", "to_ask", "encoded", "rejected")
@@ -30,7 +31,7 @@ def run_night(
     from pipelines.steps import STEPS
 
     check_run(run)
-    progress, done = Progress(processes().leads), dict[str, Counts]()
+    progress, done = Progress(processes().leads and not wants_json(run.watch.log)), dict[str, Counts]()
     for name in STEPS if step is None else (step,):
         done[name] = STEPS[name](run, ds)
         progress.say(f"{name:<12} {done[name]['seconds']:7.1f} s  {_short(done[name])}")
@@ -74,6 +75,7 @@ def summarize(done: dict[str, Counts], folder: Path) -> dict[str, Any]:
         "models": evaluated.get("models", done.get("train", {}).get("models", [])),
         "seconds": {name: counts["seconds"] for name, counts in done.items()},
         "plan": done.get("plan"),
+        "release": done.get("promote"),
     }
 
 

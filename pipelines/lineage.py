@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version as version_of
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -55,6 +56,12 @@ class Trace:
     split_id: str | None = None
     reads: dict[Place, Source] = field(default_factory=dict)
     written: list[Written] = field(default_factory=list)
+    published: dict[str, dict[str, Any]] = field(default_factory=dict)  # table -> version, rows, new
+    gates: list[dict[str, Any]] = field(default_factory=list)  # how the step's gates went
+
+    def added(self, table: str) -> int:
+        """Rows that the step has added to a growing table so far."""
+        return int(self.published.get(table, {}).get("rows", 0))
 
     def read(self, table: str, version: int, ds: str | None) -> None:
         self.reads[table, ds] = Source(table, version, ds)

@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import polars as pl
 from language_models.inquiry import Counts
 from pipelines.metrics import Metrics
 from pipelines.night import Night, write_json
+from pipelines.watching.logs import bound
 from schemas.errors import StoreError
 from schemas.tables import CALLS, TABLES
 
@@ -38,10 +39,16 @@ class RunLog:
     model: str
     metrics: Metrics
     counts: Counts
-    began: float
+    began: float  # unix seconds; what lasted is measured by `clock`, which is never set back
     mode: str | None = None  # default: that of the recipe
     written: float = 0.0
+    clock: float = field(default_factory=time.monotonic)
     outcome: str = "running"
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has lasted."""
+        return time.monotonic() - self.clock
 
     def tick(self) -> None:
         """Report how far the run is; the file is written every few seconds."""
@@ -76,7 +83,7 @@ class RunLog:
             "mode": self.mode or self.night.run.llm_of(self.recipe).mode,
             "outcome": self.outcome,
             **{name: getattr(self.counts, name) for name in (*CALLS, "cost_usd")},
-            "seconds": round(time.time() - self.began, 3),
+            "seconds": round(self.seconds, 3),
         }
 
     @contextmanager
@@ -104,7 +111,8 @@ def run_log(
     metrics = Metrics(labels, night.folder / "metrics" / f"{recipe}-{shard}.prom", night.run.llm.metrics_port)
     log = RunLog(night, recipe, kind, shard, engine, model, metrics, Counts(), time.time(), mode)
     try:
-        yield log
+        with bound(recipe=recipe, shard=shard, model=model):
+            yield log
     except BaseException as error:
         log.outcome = type(error).__name__
         try:

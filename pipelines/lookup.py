@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ from rapidfuzz import process
 
 from evaluation.recommendations import Recommendations
 from features.corpus import Corpus
+from features.feature_store import Snapshot
+from features.releases import Release
 from pipelines.asking import asking
 from pipelines.checks import check_run
-from pipelines.fitted import Fitted
+from pipelines.fitted import Fitted, kept_fitted
 from pipelines.night import Night, last_night, open_night, refuse_missing
+from pipelines.promoting import live_release
 from pipelines.steps.models import best_fitted
 from recommenders import load_recommender
 from recommenders.base import Recommender
@@ -65,13 +69,15 @@ def top(
 ) -> dict[str, Any]:
     """Rank the catalogue for a user with what he has masked; nothing is written.
 
-    `model`: by default the one whose lists are published; of its seeds the best; `ds`: the last night. Raises DataError
-    for an unknown user, ConfigError for an unknown model, StoreError where the night has none that is fitted.
+    Without `model` and `ds` the live release answers: its model, on the tables that it pins. Otherwise, and where
+    nothing was released, `model` is by default the one whose lists are published, of its seeds the best, and `ds` the
+    last night. Raises DataError for an unknown user, ConfigError for an unknown model, StoreError where the night has
+    none that is fitted.
     """
     night, served = _open(file, model, ds, lake, "top")
     row = served.row("user", user, "top")
-    fitted = next(each for each in night.run.models if each.name == served.fitted.name)
-    with asking(night, fitted, served.recommender):
+    fitted = next((each for each in night.run.models if each.name == served.fitted.name), None)
+    with asking(night, fitted, served.recommender) if fitted else nullcontext():
         found = served.recommender.recommend(np.array([row]), k)
     return {"user": user, **served.told(found)}
 
@@ -111,6 +117,9 @@ def item_lines(items: Sequence[dict[str, Any]]) -> list[str]:
 def _open(file: Path, model: str | None, ds: str | None, lake: str | None, command: str) -> tuple[Night, Served]:
     run = load_run(file, lake=lake)
     check_run(run)
+    live = live_release(run) if model is None and ds is None else None
+    if live is not None and live.folder is not None:
+        return _released(open_night(run, live.ds), live, live.folder)
     night = open_night(run, ds or last_night(run))
     refuse_missing(night, {"splits": "night"}, command)
     if not run.models:
@@ -120,3 +129,9 @@ def _open(file: Path, model: str | None, ds: str | None, lake: str | None, comma
     corpus = night.corpus()
     fitted = best_fitted(night, corpus, model or run.recommend.model)
     return night, Served(night.ds, corpus, fitted, load_recommender(night.work / fitted.folder))
+
+
+def _released(night: Night, live: Release, folder: str) -> tuple[Night, Served]:
+    """The live model on the tables that its release pins. Raises StoreError where either is no longer there."""
+    recommender = load_recommender(night.work / folder)
+    return night, Served(live.ds, Snapshot(night.store, live).corpus(), kept_fitted(night, folder), recommender)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import functools
 import json
-import time
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,15 +15,20 @@ import polars as pl
 
 from features.corpus import Corpus, make_corpus
 from features.store import DeltaStore, TableStore
+from features.table_engine import Made, Place
 from graph_models.processes import processes
+from pipelines.disk import disk_errors
 from pipelines.lineage import Trace, Written, file_hash, save_lineage
 from pipelines.progress import Progress
+from pipelines.watching.logs import wants_json
+from pipelines.watching.steps import fields_of, watched
 from schemas.errors import ConfigError, StoreError
 from schemas.run import Run
 from schemas.tables import TABLES, conform
 
 Counts = dict[str, Any]
 Arguments = ParamSpec("Arguments")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,7 @@ class Night:
             self.trace.split_id = next(iter(frame["split_id"]), None)
         version = self.store.overwrite(table, conform(table, frame), self.ds)
         self.trace.wrote((table, self.ds), version, version != before, file_hash(self.run.file), models)
+        self._published(table, version, frame.height, version != before)
         return version
 
     def publish_blocks(
@@ -82,14 +88,37 @@ class Night:
         fitting = (conform(table, block) for block in blocks)
         version, rows = self.store.overwrite_blocks(table, fitting, self.ds, self.folder)
         self.trace.wrote((table, self.ds), version, version != before, file_hash(self.run.file), models)
+        self._published(table, version, rows, version != before)
         return version, rows
+
+    def place(self, table: str) -> Place:
+        """Where a table engine reads tonight's partition of a table, or all of a growing one."""
+        ds, version = self.ds if TABLES[table].nightly else None, self.store.version(table)
+        self.trace.read(table, version, ds)
+        return Place(self.store, table, ds, version)
+
+    def publish_made(self, table: str, made: Made) -> int:
+        """`publish` with rows of a table engine."""
+        before = self.store.version(table) if self.store.exists(table) else None
+        version, rows = made.publish(self.store, table, self.ds)
+        self.trace.wrote((table, self.ds), version, version != before, file_hash(self.run.file))
+        self._published(table, version, rows, version != before)
+        return version
 
     def append(self, table: str, frame: pl.DataFrame) -> int:
         """Add the rows whose key a growing table does not have; returns how many."""
         added = self.store.append(table, conform(table, frame), TABLES[table].key)
         if added:
-            self.trace.wrote((table, None), self.store.version(table), True, file_hash(self.run.file))
+            version = self.store.version(table)
+            self.trace.wrote((table, None), version, True, file_hash(self.run.file))
+            self._published(table, version, self.trace.added(table) + added, True)
         return added
+
+    def _published(self, table: str, version: int, rows: int, new: bool) -> None:
+        """Keep and log what a table has got tonight; of a growing one the rows that this step has added."""
+        told = {"version": version, "rows": rows, "new": new}
+        self.trace.published[table] = told
+        log.info("published", extra={"event": "published", "table": table, **told})
 
     @property
     def ledger(self) -> str | Path:
@@ -110,6 +139,19 @@ class Night:
     def record(self, name: str, counts: Counts) -> None:
         if self.records_steps:
             write_json(self.folder / "steps" / f"{name}.json", counts)
+            self._gated(name, counts)
+
+    def _gated(self, name: str, counts: Counts) -> None:
+        """Keep and log how a gate went, where the record is one of a gate."""
+        if name.startswith("gate-") and "success" in counts:
+            self.trace.gates.append(counts)
+            failed = sum(not each.get("success", True) for each in counts.get("results", ()))
+            told = {"table": counts.get("table"), "success": counts["success"], "failed": failed}
+            log.log(
+                logging.INFO if counts["success"] else logging.WARNING,
+                "gate",
+                extra={"event": "gate", **told, "of": len(counts.get("results", ())), "rows": counts.get("rows")},
+            )
 
 
 def open_night(run: Run, ds: str) -> Night:
@@ -124,7 +166,8 @@ def open_night(run: Run, ds: str) -> Night:
     except OSError as error:
         raise StoreError(f"{work}: cannot write there ({error.strerror}); choose another --lake or `work`") from None
     leads = processes().leads
-    return Night(run, ds, DeltaStore(run.lake), work, Progress(leads), records_steps=leads)
+    shown = leads and not wants_json(run.watch.log)  # words among lines of JSON would be in the way of who reads them
+    return Night(run, ds, DeltaStore(run.lake), work, Progress(shown), records_steps=leads)
 
 
 def work_folder(run: Run) -> Path:
@@ -164,7 +207,7 @@ def refuse_missing(night: Night, needed: Mapping[str, str], command: str) -> Non
 def step(
     work: Callable[Concatenate[Night, Arguments], Counts],
 ) -> Callable[Concatenate[Run, str, Arguments], Counts]:
-    """Make `f(night, ...)` a step `f(run, ds, ...)` that opens the night, times the work and records what it reports.
+    """Make `f(night, ...)` a step `f(run, ds, ...)` that opens the night, watches the work and records what it reports.
 
     A step that is called for a part (a recipe's shard, one model) is recorded under a name of its own.
     """
@@ -173,14 +216,14 @@ def step(
     def run_step(run: Run, ds: str, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Counts:
         night = open_night(run, ds)
         night.trace.step = work.__name__
-        began = time.perf_counter()
-        try:
-            counts = work(night, *args, **kwargs)
-        finally:  # what a step has published before it failed stays published
-            save_lineage(night.store, ds, night.trace)
-        counts = {**counts, "seconds": round(time.perf_counter() - began, 3)}
-        parts = [str(value) for value in (*args, *kwargs.values()) if value is not None]
-        night.record("--".join([work.__name__, *parts]), counts)
+        part = "--".join([work.__name__, *(str(value) for value in (*args, *kwargs.values()) if value is not None)])
+        with watched(night, work.__name__, part, fields_of(work, args, kwargs)) as seen, disk_errors(night.work):
+            try:
+                counts = work(night, *args, **kwargs)
+            finally:  # what a step has published before it failed stays published
+                save_lineage(night.store, ds, night.trace)
+            counts = {**counts, "seconds": seen.seconds}
+            night.record(part, seen.record(night, counts))
         return counts
 
     return run_step

@@ -14,17 +14,21 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from schemas.errors import ConfigError, unknown_name
 from schemas.sections import (
+    Airflow,
     Click,
     ClickModel,
     ClickTraining,
     Compare,
     Data,
     Encoder,
+    Engine,
     Evaluation,
     Gates,
     Instructions,
     Llm,
     Model,
+    Online,
+    Promotion,
     Quality,
     Recipe,
     Recommend,
@@ -35,6 +39,7 @@ from schemas.sections import (
     Split,
     System,
     Training,
+    Watch,
 )
 
 SHARED_LLM_KEYS = ("max_cost_usd", "ledger", "metrics_port", "shards", "redact", "prices")
@@ -49,7 +54,9 @@ class Run(Section):
         None, description="folder of ledger, checkpoints and reports; default: the lake, or .loregraph/NAME for a URL"
     )
     schedule: str = Field("0 2 * * *", description="cron line of the Airflow DAGs")
+    airflow: Airflow = Airflow()
     data: Data
+    engine: Engine = Engine()
     split: Split = Split()
     llm: Llm = Llm()
     recipes: tuple[Recipe, ...] = ()
@@ -67,9 +74,12 @@ class Run(Section):
     baseline: str = Field("lightgcn", description="the model that lifts are measured against")
     evaluation: Evaluation = Evaluation()
     recommend: Recommend = Recommend()
+    online: Online = Online()
+    promotion: Promotion = Promotion()
     click: Click = Click()
     click_models: tuple[ClickModel, ...] = Field((), description="what `loregraph click` trains and compares")
     compare: Compare | None = Field(None, description="what `loregraph compare` tunes and compares")
+    watch: Watch = Watch()
     file: Path = Field(Path("run.toml"), description="where this run was read from")
 
     @model_validator(mode="after")
@@ -220,6 +230,8 @@ def _expand_paths(raw: dict[str, Any], folder: Path) -> None:
     """Make every path of the run file absolute: a run means the same from any working directory."""
     data, llm = raw.get("data"), raw.get("llm")
     places: list[tuple[Any, str]] = [(raw, "lake"), (raw, "work"), (data, "path")]
+    places.append((raw.get("online"), "path"))
+    places += [(raw.get("watch"), "metrics"), (raw.get("watch"), "lineage")]
     recipes = [recipe for recipe in raw.get("recipes") or () if isinstance(recipe, dict)]
     places += [(recipe, "prompt") for recipe in recipes]
     encoder = raw.get("encoder")

@@ -415,6 +415,24 @@ TABLES: Mapping[str, Table] = {
         key=("key",),
         nightly=False,
     ),
+    "releases": Table(
+        "what readers are served, one row per release: a version of every table of a night, and the live model (folder "
+        "below the work folder; null: none); made_at: unix seconds; restores: the release that a rollback brought back",
+        {
+            "number": Int64,
+            "night": String,
+            "tables": pl.List(pl.Struct({"table": String, "version": Int64})),
+            "model": String,
+            "seed": Int64,
+            "config_hash": String,
+            "folder": String,
+            "made_at": Int64,
+            "reason": String,
+            "restores": Int64,
+        },
+        key=("number",),
+        nightly=False,
+    ),
 }
 
 

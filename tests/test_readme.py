@@ -27,7 +27,7 @@ def test_every_file_and_folder_that_is_named_is_there() -> None:
 def test_every_step_and_list_that_is_named_is_a_command() -> None:
     shown = subprocess.run([sys.executable, "-m", "pipelines.cli", "--help"], capture_output=True, text=True).stdout
     steps = re.findall(r"--([a-z]+)-+>", README)
-    assert len(steps) == 12
+    assert len(steps) == 14
     for name in [*steps, "night", "list", "table"]:
         assert f" {name} " in shown
 

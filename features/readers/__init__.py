@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import polars as pl
 
 from features.readers import amazon, as_of, checks, filters, movielens, neutral
@@ -16,6 +18,7 @@ from schemas.sections import Data
 
 __all__ = ["READERS", "Progress", "Reader", "Source", "read_source"]
 
+Core = Callable[[pl.DataFrame, int], pl.DataFrame]  # as `features.splits.k_core`
 READERS: dict[str, Reader] = {
     "neutral": neutral.READER,
     "movielens": movielens.READER,
@@ -23,10 +26,10 @@ READERS: dict[str, Reader] = {
 }
 
 
-def read_source(data: Data, progress: Progress | None = None, until: int | None = None) -> Source:
+def read_source(data: Data, progress: Progress | None = None, until: int | None = None, core: Core = k_core) -> Source:
     """Read a data set, downloading it first when its folder is empty and `data.url` is set.
 
-    With `until` (unix seconds) as it was at that moment: `features.readers.as_of`.
+    With `until` (unix seconds) as it was at that moment: `features.readers.as_of`. `core` is who makes the k-core.
 
     `progress` is called with file name, bytes done and bytes in total. The rules are the table of
     `features.readers.checks`. Raises DataError, and ConfigError where a setting asks for what the source does not have.
@@ -40,7 +43,7 @@ def read_source(data: Data, progress: Progress | None = None, until: int | None 
     rows, rejects = checks.without_rejects(rows, raw.interactions)
     if "split" in rows.columns:
         checks.check_parts(rows, file)
-    rows, notes = _filtered(rows, data, file)
+    rows, notes = _filtered(rows, data, file, core)
     users, user_rejects, user_notes = _table(raw, rows, "user", known, data)
     items, item_rejects, item_notes = _table(raw, rows, "item", known, data)
     return Source(
@@ -52,14 +55,14 @@ def read_source(data: Data, progress: Progress | None = None, until: int | None 
     )
 
 
-def _filtered(rows: pl.DataFrame, data: Data, file: str) -> tuple[pl.DataFrame, tuple[str, ...]]:
+def _filtered(rows: pl.DataFrame, data: Data, file: str, core: Core) -> tuple[pl.DataFrame, tuple[str, ...]]:
     notes: tuple[str, ...] = ()
     if data.min_rating is not None:
         rows, notes = filters.at_least(rows, data.min_rating, file)
     rows, more = filters.first_of_pairs(rows)
     notes += more
     if data.k_core > 1:
-        kept = k_core(rows, data.k_core)
+        kept = core(rows, data.k_core)
         notes += (f"{rows.height - kept.height} interactions outside the {data.k_core}-core were dropped",)
         rows = kept
     for side in ("user_id", "item_id"):

@@ -1,6 +1,6 @@
-"""A local Airflow with Loregraph's DAGs: four services on the loopback address, one SQLite file, stopped by Ctrl-C.
+"""A local Airflow with Loregraph's DAGs and pools: four services on the loopback address, stopped by Ctrl-C.
 
-For looking and trying out, not for production: SQLite, one machine, one user.
+For looking and trying out, not for production: one machine, one user, SQLite unless --database names a PostgreSQL.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from types import FrameType
 from typing import IO, Any
 
 import psutil  # type: ignore[import-untyped]  # comes with Airflow
+
+from infra.airflow.pools import pools_json
+from schemas.errors import ConfigError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOST, USER = "127.0.0.1", "admin"
@@ -49,7 +52,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
     try:
-        serve(options.home.resolve(), options.run, options.port)
+        serve(options.home.resolve(), options.run, options.port, options.database)
     except KeyboardInterrupt:
         return 0
     except StartError as error:
@@ -60,21 +63,23 @@ def main() -> int:
 
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", default="infra/runs/sample.toml", help="run file, or several separated by ':'")
+    parser.add_argument("--run", default="infra/runs/sample.toml", help="run files or folders, separated by ':'")
     parser.add_argument("--port", type=int, default=8080, help="port of the web page and API (default 8080)")
     parser.add_argument("--home", type=Path, default=REPOSITORY / ".airflow", help="folder of database and logs")
+    parser.add_argument("--database", help="postgresql:// address; default: a SQLite file in --home")
     return parser.parse_args()
 
 
-def serve(home: Path, run: str, port: int) -> None:
+def serve(home: Path, run: str, port: int, database: str | None = None) -> None:
     """Run the four services until one ends or the user stops them. Raises StartError."""
     home.mkdir(parents=True, exist_ok=True)
     check_run_files(run)
     with only_one(home):
         check_port(port)
-        environment = settings(home, run, port)
-        say("preparing the database")
+        environment = settings(home, run, port, database)
+        say("preparing the database and the pools")
         migrate(environment, home)
+        make_pools(environment, home)
         say(f"starting {', '.join(SERVICES)}")
         with stopped_at_the_end() as services:
             # The scheduler hands out a task at once, and a task that does not reach the API has failed.
@@ -90,7 +95,7 @@ def serve(home: Path, run: str, port: int) -> None:
         raise StartError(f"{ended[0]} has ended by itself\n{last_lines(home, ended[0])}")
 
 
-def settings(home: Path, run: str, port: int) -> dict[str, str]:
+def settings(home: Path, run: str, port: int, database: str | None = None) -> dict[str, str]:
     """The environment of every service: one address that all of them agree on, secrets made once per home."""
     address = f"http://{HOST}:{port}"
     files = ":".join(str(Path(file).resolve()) for file in run.split(":") if file)
@@ -107,7 +112,7 @@ def settings(home: Path, run: str, port: int) -> dict[str, str]:
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(password_file(home)),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        **database_settings(home, database),
         "AIRFLOW__API__HOST": HOST,
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": address,
@@ -115,6 +120,14 @@ def settings(home: Path, run: str, port: int) -> dict[str, str]:
         "AIRFLOW__API__SECRET_KEY": secret(home, "session"),
         "AIRFLOW__API_AUTH__JWT_SECRET": secret(home, "jwt"),
     }
+
+
+def database_settings(home: Path, database: str | None) -> dict[str, str]:
+    """Where Airflow keeps what it knows. psycopg 3, which the ledger has too, is both of the drivers that it needs."""
+    if database is None:
+        return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db"}
+    address = "postgresql+psycopg://" + database.partition("://")[2]
+    return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": address, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": address}
 
 
 def password_file(home: Path) -> Path:
@@ -151,7 +164,7 @@ def only_one(home: Path) -> Iterator[None]:
 
 def check_run_files(run: str) -> None:
     for file in filter(None, run.split(":")):
-        if not Path(file).is_file():
+        if not Path(file).exists():
             raise StartError(f"{file}: no such run file; infra/runs has some to start from")
 
 
@@ -165,10 +178,26 @@ def check_port(port: int) -> None:
 
 
 def migrate(environment: dict[str, str], home: Path) -> None:
-    with log_file(home, "migrate") as log:
-        command = [sys.executable, "-m", "airflow", "db", "migrate"]
-        if subprocess.run(command, env=environment, stdout=log, stderr=log, check=False).returncode:
-            raise StartError(f"the database cannot be prepared\n{last_lines(home, 'migrate')}")
+    run_airflow(["db", "migrate"], environment, home, "the database cannot be prepared")
+
+
+def make_pools(environment: dict[str, str], home: Path) -> None:
+    """Pools as the run files want them: a task whose pool does not exist waits for ever."""
+    try:
+        (home / "pools.json").write_text(pools_json(environment["LOREGRAPH_RUN"]))
+    except ConfigError as error:
+        raise StartError(str(error)) from None
+    run_airflow(["pools", "import", str(home / "pools.json")], environment, home, "the pools cannot be made")
+
+
+def run_airflow(command: list[str], environment: dict[str, str], home: Path, failing: str) -> None:
+    name = command[0]
+    with log_file(home, name) as log:
+        done = subprocess.run(
+            [sys.executable, "-m", "airflow", *command], env=environment, stdout=log, stderr=log, check=False
+        )
+    if done.returncode:
+        raise StartError(f"{failing}\n{last_lines(home, name)}")
 
 
 def start(services: dict[str, Service], names: list[str], environment: dict[str, str], home: Path) -> None:

@@ -228,7 +228,7 @@ class BatchDesk:
         self._landed(batch, f"failed: {said}"[:DETAIL])
         message = f"{self.engine.endpoint}: batch {remote.id} failed: {said}"
         if any(error.code in TEMPORARY for error in errors):
-            log.warning("%s; its calls are asked again", message)
+            log.warning("%s; its calls are asked again", message, extra={"batch": remote.id})
             return
         raise EngineError(f"{message}; nothing of it was paid, and every answer so far is kept; run again to go on")
 
@@ -237,7 +237,9 @@ class BatchDesk:
         calls = self.ledger.leased_by(batch.id)
         self.ledger.abandon([call.key for call in calls], charged=True)
         self.counts.orphaned += len(calls)
-        log.warning("batch %s: the provider knows it no more; %d calls may have been paid", batch.id, len(calls))
+        lost = {"batch": batch.id, "calls": len(calls)}
+        said = "batch %(batch)s: the provider knows it no more; %(calls)d calls may have been paid"
+        log.warning(said, lost, extra=lost)
         self._landed(batch, "gone at the provider")
 
     def _landed(self, batch: Batch, ending: str, answers: int = 0) -> None:

@@ -20,8 +20,8 @@ SETTINGS = (
     "PRAGMA cell_size_check = ON",  # a damaged page is found when it is read
 )
 NEXT_STEPS = (
-    (("not a database", "malformed", "decode"), "move the file away (a new one is started and its answers are asked "
-     "again) or restore a copy of it"),
+    (("not a database", "malformed", "decode"), "`loregraph salvage --run FILE` keeps every answer that can still be "
+     "read; else move the file away (a new one is started and its answers are asked again) or restore a copy of it"),
     (("locked", "busy"), "another process holds it; let it finish and run again"),
     (("full", "No space", "disk I/O"), "free some disk space and run again; every answer so far is kept"),
     (("closed",), "open it again"),

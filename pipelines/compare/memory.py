@@ -28,22 +28,27 @@ def measured() -> Iterator[Peak]:
     """
     before, peak = _restart(), Peak()
     yield peak
-    peak.mib = round(max(0.0, _peak() - before), 1)
+    peak.mib = round(max(0.0, peak_mib() - before), 1)
 
 
 def _restart() -> float:
     gc.collect()
     with suppress(AttributeError, OSError, TypeError):  # only glibc has it
         ctypes.CDLL(None).malloc_trim(0)
+    return _status("VmRSS") if restart_peak() else peak_mib()  # else the highest so far is what it is measured from
+
+
+def restart_peak() -> bool:
+    """Have the peak start again from what is resident now; false where there is no Linux, or it is not allowed."""
     try:
         CLEAR.write_text(CLEAR_PEAK)
-    except OSError:  # no Linux, or not allowed: the highest peak so far is what it is measured from
-        return _peak()
-    return _status("VmRSS")
+    except OSError:
+        return False
+    return True
 
 
-def _peak() -> float:
-    """MiB."""
+def peak_mib() -> float:
+    """The most resident memory since `restart_peak`, MiB; elsewhere than on Linux since the process began."""
     if STATUS.exists():
         return _status("VmHWM")
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# matplotlib knows no CSS, so it draws in stand-in colours that `_inline` exchanges for the page's own
+# matplotlib knows no CSS, so it draws in stand-in colours that `inline` exchanges for the page's own
 INK, LINE, MUTED, ACCENT, PAPER = "#010101", "#020202", "#030303", "#040404", "#050505"
 CSS = {INK: "currentColor", LINE: "var(--line)", MUTED: "var(--muted)", ACCENT: "var(--accent)", PAPER: "var(--paper)"}
 STYLE: dict[Any, Any] = {  # Any: matplotlib types its settings by literal name
@@ -48,9 +48,9 @@ def lift_chart(intervals: Sequence[Mapping[str, Any]], controls: Collection[str]
     `intervals` have `name`, `difference`, `low`, `high` (all finite); those named in `controls` get a hollow dot, those
     that cross zero a muted one. `axis` is the text under the scale, `label` what a screen reader says.
     """
-    names = [_short(str(row["name"]), 24) for row in intervals]
+    names = [short(str(row["name"]), 24) for row in intervals]
     left, height = 12 + 6.7 * max(map(len, names), default=0), 34.0 * len(names) + 8
-    figure, axes = _axes(400, height + 48, (left, 44, 16, 4))
+    figure, axes = blank_axes(400, height + 48, (left, 44, 16, 4))
     axes.axvline(0, color=MUTED, linewidth=1, dashes=(3, 3))
     for place, row in enumerate(intervals):
         _dot(axes, row, -place, hollow=row["name"] in controls)
@@ -58,8 +58,8 @@ def lift_chart(intervals: Sequence[Mapping[str, Any]], controls: Collection[str]
     axes.set_ylim(0.6 - len(names), 0.6)
     axes.tick_params("y", length=0)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:+.4g}".replace("-", "−") if value else "0")
-    axes.set_xlabel(_short(axis, 56), labelpad=6)
-    return _inline(figure, label)
+    axes.set_xlabel(short(axis, 56), labelpad=6)
+    return inline(figure, label)
 
 
 def curve_chart(
@@ -69,7 +69,7 @@ def curve_chart(
 
     `limits` are the lowest and highest value of the scale, the same for all models so that panels can be compared.
     """
-    figure, axes = _axes(320, 190, (44, 40, 10, 10))
+    figure, axes = blank_axes(320, 190, (44, 40, 10, 10))
     if reference is not None:
         axes.axhline(reference, color=MUTED, linewidth=1, dashes=(3, 3))
     for epochs, values in curves:
@@ -79,8 +79,8 @@ def curve_chart(
     axes.set_ylim(*_padded(*limits))
     axes.tick_params("y", length=0, labelcolor=MUTED)
     axes.yaxis.grid(visible=True)
-    axes.set_xlabel(_short(axis, 56))
-    return _inline(figure, label)
+    axes.set_xlabel(short(axis, 56))
+    return inline(figure, label)
 
 
 def nights_chart(nights: Sequence[str], lines: Mapping[str, Sequence[float]], label: str) -> Markup:
@@ -88,7 +88,7 @@ def nights_chart(nights: Sequence[str], lines: Mapping[str, Sequence[float]], la
 
     Names stand at the end of their line, apart where two lines end close together.
     """
-    figure, axes = _axes(320, 150, (44, 28, 104, 10))
+    figure, axes = blank_axes(320, 150, (44, 28, 104, 10))
     ends = []
     for color, (name, values) in zip((ACCENT, MUTED, INK), lines.items(), strict=False):
         axes.plot(range(len(values)), values, "o-", color=color, linewidth=1.4, markersize=3.5, markeredgecolor=PAPER)
@@ -96,26 +96,26 @@ def nights_chart(nights: Sequence[str], lines: Mapping[str, Sequence[float]], la
     lowest = -1.0
     for height, name, color in sorted(ends):
         lowest = max(height, lowest + 0.14)
-        axes.text(len(nights) - 0.85, lowest, _short(name, 18), color=color, fontsize=11, va="center", clip_on=False)
+        axes.text(len(nights) - 0.85, lowest, short(name, 18), color=color, fontsize=11, va="center", clip_on=False)
     axes.set_ylim(-0.06, 1.06)
     axes.set_xlim(-0.2, len(nights) - 0.9)
     axes.set_yticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
     axes.set_xticks([0, len(nights) - 1], [nights[0][5:], nights[-1][5:]])
     axes.tick_params("y", length=0, labelcolor=MUTED)
     axes.yaxis.grid(visible=True)
-    return _inline(figure, label)
+    return inline(figure, label)
 
 
 def place_chart(places: Sequence[str], values: Sequence[float], axis: str, label: str) -> Markup:
     """A bar per place in the order shown, from zero; level bars mean that a place says nothing."""
-    figure, axes = _axes(320, 150, (44, 40, 10, 10))
+    figure, axes = blank_axes(320, 150, (44, 40, 10, 10))
     axes.bar(range(len(values)), values, color=ACCENT, width=0.7)
-    axes.set_xticks(range(len(places)), [_short(place, 8) for place in places])
+    axes.set_xticks(range(len(places)), [short(place, 8) for place in places])
     axes.set_ylim(0, max(*values, 1e-3) * 1.08)
     axes.tick_params("both", length=0, labelcolor=MUTED)
     axes.yaxis.grid(visible=True)
-    axes.set_xlabel(_short(axis, 56))
-    return _inline(figure, label)
+    axes.set_xlabel(short(axis, 56))
+    return inline(figure, label)
 
 
 def limits_of(curves: Sequence[Curve], reference: float | None) -> tuple[float, float]:
@@ -131,7 +131,7 @@ def _dot(axes: Axes, row: Mapping[str, Any], height: float, hollow: bool) -> Non
     axes.plot(row["difference"], height, "o", markersize=8, color=fill, markeredgecolor=color, markeredgewidth=1.6)
 
 
-def _axes(width: float, height: float, margins: tuple[float, float, float, float]) -> tuple[Figure, Axes]:
+def blank_axes(width: float, height: float, margins: tuple[float, float, float, float]) -> tuple[Figure, Axes]:
     """An empty figure of CSS pixels (an SVG point is one unit) with margins left, bottom, right, top and no frame."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -149,7 +149,7 @@ def _axes(width: float, height: float, margins: tuple[float, float, float, float
     return figure, axes
 
 
-def _inline(figure: Figure, label: str) -> Markup:
+def inline(figure: Figure, label: str) -> Markup:
     """The figure as an `<svg>` element for HTML: no namespaces, no scripts or styles, ids only where one is used."""
     from matplotlib import rc_context
 
@@ -195,7 +195,7 @@ def _padded(low: float, high: float) -> tuple[float, float]:
     return low - space, high + space
 
 
-def _short(name: str, length: int) -> str:
+def short(name: str, length: int) -> str:
     name = _printable(name)
     return name if len(name) <= length else name[: length - 1] + "…"
 

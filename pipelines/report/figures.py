@@ -8,6 +8,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from pipelines.report.charts import Curve, curve_chart, finite, lift_chart, limits_of, nights_chart
+from pipelines.report.night_charts import bars_chart, lifts_chart
 from pipelines.report.sections import Row, drawable, metric_name, ordered, rank, rows
 
 
@@ -59,6 +60,32 @@ def over_nights(report: Row) -> list[tuple[str, Markup]]:
         if finite(row.get("coverage")) and finite(row.get("near_duplicates")) and row.get("ds"):
             found.setdefault(f"{row.get('recipe')}/{row.get('field')}", []).append(row)
     return [(name, _nights_of(name, nights)) for name, nights in found.items() if len(nights) > 1]
+
+
+def night_by_night(report: Row) -> list[tuple[str, Markup]]:
+    """What the nights up to this one have cost (calls where they were free), and the lift of the best model of each."""
+    nights = [row for row in rows(report, "nights") if row.get("ds")]
+    if len(nights) < 2:
+        return []
+    dates, paid = [str(row["ds"]) for row in nights], [_number(row.get("cost_usd")) for row in nights]
+    name, axis, bars = ("Cost", "US dollars a night", paid)
+    if not any(paid):
+        name, axis, bars = ("Calls", "calls a night; they were free", [_number(row.get("calls")) for row in nights])
+    charts = [(name, bars_chart(dates, bars, axis, f"{axis}, {len(nights)} nights; last: {bars[-1]:,.4g}"))]
+    lifts = [row["lift"] if _drawable(row.get("lift")) else None for row in nights]
+    if (last := next(filter(None, reversed(lifts)), None)) is not None:
+        axis = f"difference in {metric_name(str(nights[-1].get('metric')))} from {last.get('baseline')}"
+        label = f"Lift of the best model by night, {axis}; last: {last['difference']:+.4f}"
+        charts.append(("Lift of the best model", lifts_chart(dates, lifts, axis, label)))
+    return charts
+
+
+def _drawable(lift: Row | None) -> bool:
+    return lift is not None and all(finite(lift.get(key)) for key in ("difference", "low", "high"))
+
+
+def _number(value: object) -> float:
+    return float(value) if finite(value) else 0.0
 
 
 def _nights_of(name: str, nights: list[Row]) -> Markup:

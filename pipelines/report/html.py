@@ -74,6 +74,7 @@ def view(report: Mapping[str, Any]) -> dict[str, Any]:
         "readers": sections.readers(report),
         "answers": sections.answers(report),
         "over_nights": figures.over_nights(report),
+        "night_by_night": figures.night_by_night(report),
         "checks": [result for gate in sections.rows(report, "gates") for result in gate.get("results") or []],
         "total_seconds": _total(report.get("seconds")),
         "shown": SHOWN,

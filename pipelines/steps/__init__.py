@@ -3,6 +3,8 @@
 from pipelines.steps.generation import ask, generate, plan, publish
 from pipelines.steps.instructions import instruct
 from pipelines.steps.models import evaluate, recommend, train
+from pipelines.steps.online import feed
+from pipelines.steps.promotion import promote
 from pipelines.steps.reporting import report
 from pipelines.steps.tables import ingest, split
 from pipelines.steps.tokens import tokenize
@@ -20,6 +22,8 @@ STEPS = {
     "train": train,
     "evaluate": evaluate,
     "recommend": recommend,
+    "promote": promote,
+    "feed": feed,
     "report": report,
 }
 
@@ -28,11 +32,13 @@ __all__ = [
     "ask",
     "encode",
     "evaluate",
+    "feed",
     "generate",
     "ingest",
     "instruct",
     "materialize",
     "plan",
+    "promote",
     "publish",
     "recommend",
     "report",

@@ -12,9 +12,8 @@ from typing import Any
 
 import polars as pl
 
-from features.gates import check_table
 from features.generation import Generation, check_sources
-from features.measures import against_asked, against_train
+from features.measures import against_asked, against_ids, against_train
 from features.planning import describe, plan_all
 from features.recipes.base import Recipe
 from language_models.inquiry import Counts as Calls
@@ -22,12 +21,13 @@ from language_models.ledger import Ledger
 from pipelines import rows
 from pipelines.calls import publish_calls
 from pipelines.desk import Desk, open_desk
+from pipelines.gating import gate_rows, with_profiles_before
 from pipelines.llm_runs import llm_runs
 from pipelines.night import Counts, Night, step
 from pipelines.quality import judge_answers, publish_quality
 from pipelines.steps.tables import publish_rejects
-from schemas.expectations import Suite, edge_suite, profile_suite, quality_suite
-from schemas.records import EdgeRow, GeneratedRow
+from schemas.expectations import edge_suite, profile_suite, quality_suite
+from schemas.records import KINDS, EdgeRow, GeneratedRow
 from schemas.tables import CALLS
 
 SUSPICIOUS = 0.2  # share of liked edges that are held-out interactions; recommenders hit a few in a hundred
@@ -38,7 +38,7 @@ COUNTED = (*CALLS, "cost_usd")
 def plan(night: Night) -> Counts:
     """Count the questions of every recipe, how many are new and why, and what those may cost; asks nothing."""
     with open_desk(night) as desk:
-        plans = plan_all(desk.recipes, desk.planned, desk.texts, desk.engine, desk.ledger, desk.llm)
+        plans = plan_all(desk.recipes, desk.planned, desk.texts, desk.engine, desk.ledger, desk.llm, desk.asked)
     for each in plans:
         night.progress.say(f"plan: {describe(each)}")
     sums = ("cached", "to_ask", "input_tokens", "output_tokens", "expected_cost_usd", "max_cost_usd")
@@ -80,14 +80,17 @@ def reparse(night: Night, recipe: str) -> Counts:
         asked = desk.recipe(recipe)
         keys = {desk.engine(asked).key(question.prompt) for question in desk.questions(asked)}
         before = _readable(desk.ledger, keys)
-        published = _publish(desk, {each.name: _calls(Calls()) for each in desk.recipes})
+        published = _publish(desk, {each.name: _calls(Calls()) for each in desk.recipes}, reread=True)
         after = _readable(desk.ledger, keys)
     night.progress.say(f"reparse: {recipe}: {after:,} answers can be read, {before:,} could before; 0 calls")
     return {**published, "recipe": recipe, "readable_before": before, "readable": after}
 
 
-def _publish(desk: Desk, asked: dict[str, Counts]) -> Counts:
-    """Rejects first, so that they can be read when a gate fails; then the gates; then prompts, profiles and edges."""
+def _publish(desk: Desk, asked: dict[str, Counts], reread: bool = False) -> Counts:
+    """Rejects first, so that they can be read when a gate fails; then the gates; then prompts, profiles and edges.
+
+    `reread`: texts may be others than the night before by the same answer, because the parser is another one.
+    """
     night, read = desk.night, {recipe.name: desk.read(recipe) for recipe in desk.recipes}
     recipes = [_recipe_counts(recipe, read[recipe.name], asked[recipe.name], desk) for recipe in desk.recipes]
     for recipe, each in zip(desk.recipes, recipes, strict=True):
@@ -104,7 +107,7 @@ def _publish(desk: Desk, asked: dict[str, Counts]) -> Counts:
     night.publish("llm_runs", llm_runs(night))
     for generation in read.values():
         check_sources(generation.lineage, desk.corpus)
-    tables = _gated_tables(desk, read)
+    tables = _gated_tables(desk, read, reread)
     prompts = rows.prompt_rows(desk.corpus, read)
     night.publish("prompts", prompts)
     for name, frame in tables.items():
@@ -114,7 +117,7 @@ def _publish(desk: Desk, asked: dict[str, Counts]) -> Counts:
     return counts
 
 
-def _gated_tables(desk: Desk, read: dict[str, Generation]) -> dict[str, pl.DataFrame]:
+def _gated_tables(desk: Desk, read: dict[str, Generation], reread: bool) -> dict[str, pl.DataFrame]:
     """The tables that the recipes of the run write, by name. Raises GateError before any of them is published."""
     gates, tables = desk.night.run.gates, dict[str, pl.DataFrame]()
     if not all(recipe.gives_edges for recipe in desk.recipes):
@@ -122,17 +125,18 @@ def _gated_tables(desk: Desk, read: dict[str, Generation]) -> dict[str, pl.DataF
         measured = publish_quality(desk.night, judge_answers(desk, read, tables["profiles"]))
         asked = rows.asked_rows(desk.recipes, read)
         if asked.height or tables["profiles"].height:
-            judged = against_asked(rows.with_brief(tables["profiles"], desk.recipes), asked)
-            _gate(desk.night, profile_suite(gates), judged)
+            told = with_profiles_before(desk.night, rows.with_brief(tables["profiles"], desk.recipes), reread)
+            judged = against_ids(against_asked(told, asked), {kind: desk.corpus.ids(kind) for kind in KINDS})
+            gate_rows(desk.night, profile_suite(gates), judged)
         if measured["allowed"].count():
-            _gate(desk.night, quality_suite(desk.night.run.quality), measured)
+            gate_rows(desk.night, quality_suite(desk.night.run.quality), measured)
     if any(recipe.gives_edges for recipe in desk.recipes):
         generated = rows.generated_rows(desk, read)
         tables["generated_items"] = generated
         tables["llm_edges"] = edges = rows.edge_rows(desk, read, generated)
         _say_held_out(desk, edges)
         if edges.height:
-            _gate(desk.night, edge_suite(), against_train(edges, rows.train_pairs(desk.corpus)))
+            gate_rows(desk.night, edge_suite(), against_train(edges, rows.train_pairs(desk.corpus)))
     partitioned = [rows.partition_rows(desk, recipe, read) for recipe in desk.recipes if recipe.partitioned]
     return {**tables, "partitions": pl.concat(partitioned)} if partitioned else tables
 
@@ -147,12 +151,6 @@ def _say_held_out(desk: Desk, edges: pl.DataFrame) -> None:
                 f"{recipe}: {hits:,} of {mine.height:,} liked edges are held-out interactions; answers from elsewhere "
                 "were probably written from them: no lift of these edges counts"
             )
-
-
-def _gate(night: Night, suite: Suite, frame: pl.DataFrame) -> None:
-    gate = check_table(suite, frame, night.folder / "data_docs" / suite.table)
-    night.record(f"gate-{suite.table}", gate.to_json(relative_to=night.folder))
-    gate.raise_if_failed()
 
 
 def _money(desk: Desk) -> Counts:

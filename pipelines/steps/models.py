@@ -20,6 +20,7 @@ from graph_models.curve import Epoch, Step
 from graph_models.parallel import joined
 from pipelines.asking import asking, publish_runs
 from pipelines.fitted import Fitted, fit, lineage_of, read_fitted
+from pipelines.gating import gated_lists, gated_neighbours
 from pipelines.given_lists import PHASES, GivenLists, take_told
 from pipelines.indexing import build_index
 from pipelines.lineage import Written
@@ -114,6 +115,7 @@ def recommend(night: Night) -> Counts:
     chosen = next(each for each in run.models if each.name == best.name)
     with asking(night, chosen, recommender), night.progress.track("recommend", count) as advance:
         blocks = list_blocks(recommender, corpus, best.name, run.recommend.k, advance)
+        blocks = gated_lists(night, corpus, blocks, best.name, chosen.recommender)
         version, rows = night.publish_blocks("recommendations", blocks, [lineage_of(best)])
     publish_runs(night)
     counts: Counts = {"model": best.name, "seed": best.seed, "users": count, "rows": rows, "version": version}
@@ -151,6 +153,7 @@ def select(run: Run, results: list[dict[str, Any]]) -> str:
 def _neighbours(night: Night, best: Fitted, recommender: Recommender, corpus: Corpus) -> Counts:
     with night.progress.track("neighbours", corpus.num_items) as advance:
         blocks = neighbour_blocks(recommender, corpus, best.name, night.run.recommend.neighbours, advance)
+        blocks = gated_neighbours(night, corpus, blocks, best.name)
         version, rows = night.publish_blocks("neighbours", blocks, [lineage_of(best)])
     return {"items": corpus.num_items, "rows": rows, "version": version}
 

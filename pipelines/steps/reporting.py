@@ -16,6 +16,8 @@ from features.corpus import attributes
 from features.recipes import RECIPES
 from pipelines.night import Counts, Night, step, write_json
 from pipelines.report.answers import answers
+from pipelines.watching.history import read_history, row_of
+from pipelines.watching.steps import WATCHED
 
 SLICES = {  # what the report shows of all slices
     "cold items": "cold",
@@ -24,7 +26,20 @@ SLICES = {  # what the report shows of all slices
     "new items among themselves": "new items",
     "new users": "new users",
 }
-GATES = ("gate-profiles", "gate-answer_quality", "gate-embeddings")
+GATES = (
+    "gate-users",
+    "gate-items",
+    "gate-interactions",
+    "gate-splits",
+    "gate-profiles",
+    "gate-answer_quality",
+    "gate-llm_edges",
+    "gate-embeddings",
+    "gate-vector_drift",
+    "gate-semantic_ids",
+    "gate-recommendations",
+    "gate-neighbours",
+)
 SAMPLES = 6  # profiles and readers shown
 SHOWN_TITLES = 8  # of a reader's items, the latest first
 
@@ -90,6 +105,7 @@ def build(night: Night) -> dict[str, Any]:
         "profiles": _sample_profiles(night),
         "recommendations": _sample_recommendations(night),
         "serving": _latest(night, "recommend"),
+        "release": _latest(night, "promote"),
         "seconds": {name: counts["seconds"] for name in _steps() if (counts := _latest(night, name))},
         "asked": generated.get("asked", 0),
         "cached": generated.get("cached", 0),
@@ -99,6 +115,7 @@ def build(night: Night) -> dict[str, Any]:
         "encoded": _latest(night, "encode").get("encoded", 0),
         "cost_usd": generated.get("cost_usd", 0.0),
         "tables": [{"name": name, "version": night.store.version(name)} for name in night.store.names()],
+        "nights": [row_of(each) for each in read_history(run, night.work, night.ds, run.watch.nights)],
     }
 
 
@@ -170,7 +187,7 @@ def _candidates(found: dict[str, Any] | None, results: list[dict[str, Any]]) -> 
 
 def _llm_runs(night: Night) -> list[dict[str, Any]]:
     """The runs of the language model on this date, oldest first."""
-    if "llm_runs" not in night.store.names():
+    if not night.store.exists("llm_runs", night.ds):
         return []
     return night.read("llm_runs").sort("started").to_dicts()
 
@@ -267,7 +284,7 @@ def _facts(night: Night, kind: str) -> dict[str, dict[str, str]]:
 def _latest(night: Night, name: str) -> Counts:
     """The record of a step; where it ran in parts, their sums are what the step itself recorded last."""
     found = night.records(name)
-    return found[0] if found else {}
+    return {key: value for key, value in found[0].items() if key == "seconds" or key not in WATCHED} if found else {}
 
 
 def _steps() -> Iterable[str]:

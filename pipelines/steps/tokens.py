@@ -19,6 +19,7 @@ from features.tokenizers.coding import Coded, code_items
 from features.tokenizers.report import TokenReport, report_codes
 from graph_models.spectrum import singular_vectors
 from pipelines.fitted import aligned
+from pipelines.gating import gate_codes
 from pipelines.night import Counts, Night, step, write_json
 from pipelines.predecessor import why_held_out
 from schemas.records import canonical, sha256
@@ -51,7 +52,9 @@ def tokenize(night: Night) -> Counts:
             advance(0, entry.name)
             found.append(_code(night, corpus, entry))
             advance(1, entry.name)
-    night.publish("semantic_ids", pl.concat([rows for rows, _ in found]))
+    codes = pl.concat([rows for rows, _ in found])
+    gate_codes(night, codes)
+    night.publish("semantic_ids", codes)
     told = [counts for _, counts in found]
     sums = {name: sum(counts[name] for counts in told) for name in ("items", "new", "kept")}
     return {**sums, "semantic_ids": told}

@@ -10,14 +10,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.gates import check_table
 from features.recipes import can_write
+from features.table_engine import Place, table_engine
 from language_models.encoders.shards import ShardEncoder, shard_encoder
 from language_models.protocols import Encoded
 from language_models.stopping import stop_requests
+from pipelines.gating import gate_embeddings
 from pipelines.night import Counts, Night, step
 from schemas.errors import ConfigError, StopError, unknown_name
-from schemas.expectations import embedding_suite
 from schemas.records import KINDS, Kind, sha256
 from schemas.run import Run
 
@@ -61,7 +61,7 @@ def encode(night: Night) -> Counts:
     texts = pl.concat([read_texts(night, source) for source in text_sources(night.run)] or [_no_texts()])
     distinct = texts.unique("text_hash", maintain_order=True)
     name, done = night.run.encoder.label, Encoded()
-    todo = distinct.join(known_vectors(night, name), on="text_hash", how="anti", maintain_order="left")
+    todo = distinct.join(known_texts(night, name), on="text_hash", how="anti", maintain_order="left")
     if todo.height:
         with stop_requests() as stop, shard_encoder(night.run.encoder, stop) as encoder:
             _write_vectors(night, todo, encoder)
@@ -104,16 +104,16 @@ def spread(chunks: list[pl.DataFrame]) -> list[pl.DataFrame]:
 def materialize(night: Night) -> Counts:
     """Join tonight's texts with their vectors, gate them, and publish the embeddings of every source."""
     name = night.run.encoder.label
-    vectors = known_vectors(night, name, with_vector=True)
-    parts = [_embeddings(read_texts(night, source), source, name, vectors) for source in text_sources(night.run)]
+    parts = [_named(read_texts(night, source), source, name) for source in text_sources(night.run)]
     if not parts:
         return {"sources": [], "gate": None}
-    frame = pl.concat(parts)
-    gate = check_table(embedding_suite(night.run.gates), frame, night.folder / "data_docs" / "embeddings")
-    night.record("gate-embeddings", gate.to_json(relative_to=night.folder))
-    gate.raise_if_failed()
-    night.publish("embeddings", frame)
-    rows = frame.group_by("kind", "source", maintain_order=True).agg(pl.len().alias("rows"), pl.col("dim").first())
+    made = table_engine(night.run.engine).embeddings(pl.concat(parts), _vectors(night), name)
+    frame = made.frame
+    gate_embeddings(night, frame)
+    night.publish_made("embeddings", made)
+    found = frame.group_by("kind", "source").agg(pl.len().alias("rows"), pl.col("dim").first())
+    order = pl.concat(parts).select("kind", "source").unique(maintain_order=True)
+    rows = order.join(found, on=["kind", "source"], maintain_order="left")
     sizes = {"user": night.read("users").height, "item": night.read("items").height}
     sources = [{**row, "missing": sizes[row["kind"]] - row["rows"]} for row in rows.to_dicts()]
     return {"sources": sources, "rows": frame.height}
@@ -129,12 +129,16 @@ def read_texts(night: Night, source: TextSource) -> pl.DataFrame:
     )
 
 
-def known_vectors(night: Night, encoder: str, with_vector: bool = False) -> pl.DataFrame:
-    """The hashes (and vectors) that an encoder has already made."""
-    columns = ["text_hash", "vector"] if with_vector else ["text_hash"]
+def known_texts(night: Night, encoder: str) -> pl.DataFrame:
+    """The hashes of the texts that an encoder has already read."""
     if not night.store.exists("vectors"):
-        return pl.DataFrame(schema={"text_hash": pl.String, "vector": pl.List(pl.Float32)}).select(columns)
-    return night.read("vectors", columns=["encoder", *columns]).filter(pl.col("encoder") == encoder).select(columns)
+        return pl.DataFrame(schema={"text_hash": pl.String})
+    known = night.read("vectors", columns=["encoder", "text_hash"])
+    return known.filter(pl.col("encoder") == encoder).select("text_hash")
+
+
+def _vectors(night: Night) -> Place | None:
+    return night.place("vectors") if night.store.exists("vectors") else None
 
 
 def _profile_texts(night: Night, source: TextSource) -> pl.DataFrame:
@@ -158,18 +162,9 @@ def _column_texts(night: Night, source: TextSource) -> pl.DataFrame:
     return table.select("id", pl.concat_str(names, separator=". ", ignore_nulls=True).alias("text"))
 
 
-def _embeddings(texts: pl.DataFrame, source: TextSource, encoder: str, vectors: pl.DataFrame) -> pl.DataFrame:
-    joined = texts.join(vectors, on="text_hash", how="left", maintain_order="left")
-    norm = [float(np.linalg.norm(vector)) if vector is not None else None for vector in joined["vector"]]
-    return joined.select(
-        "kind",
-        "id",
-        pl.lit(f"{source.source}@{encoder}").alias("source"),
-        "text_hash",
-        pl.col("vector").list.len().cast(pl.Int64).alias("dim"),
-        pl.Series("norm", norm, dtype=pl.Float64),
-        "vector",
-    )
+def _named(texts: pl.DataFrame, source: TextSource, encoder: str) -> pl.DataFrame:
+    """The texts' places in the table `embeddings`."""
+    return texts.select("kind", "id", pl.lit(f"{source.source}@{encoder}").alias("source"), "text_hash")
 
 
 def _truncation_rate(done: Encoded) -> float:

@@ -1,4 +1,4 @@
-"""Encoders, gates on texts and vectors, and codes made of vectors."""
+"""Encoders, measures of answers, and codes made of vectors."""
 
 from __future__ import annotations
 
@@ -92,19 +92,6 @@ class Encoder(Section):
             if re.search(pattern, Path(self.name).name.lower()):
                 return prefix, pooling
         return "", "auto"
-
-
-class Gates(Section):
-    """Thresholds of the expectation suites."""
-
-    coverage: float = Field(0.9, ge=0, le=1, description="share of asked entities that must have a profile")
-    user_coverage: float | None = Field(None, ge=0, le=1, description="coverage for users where it differs")
-    min_characters: int = Field(10, ge=0)
-    max_characters: int = Field(4000, gt=0)
-    duplicates: float = Field(
-        0.05, ge=0, le=1, description="share of rows whose text may stand under another id as well"
-    )
-    mostly: float = Field(0.99, ge=0, le=1, description="share of rows that must pass each row-wise rule")
 
 
 class Quality(Section):

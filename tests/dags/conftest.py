@@ -23,6 +23,8 @@ seeds = [1]
 path = "{repository}/infra/sample"
 [llm]
 shards = 2
+[airflow]
+webhook_env = "LOREGRAPH_TEST_WEBHOOK"
 [[recipes]]
 name = "rlmrec.item"
 options = {{ noun = "book" }}
@@ -56,6 +58,28 @@ name = "text_match"
 recommender = "text_match"
 features = {{ item = "title" }}
 """
+# Another run in the same Airflow: only items are asked about, at an endpoint that a test writes into it.
+PAST = """
+name = "past"
+lake = "{home}/past"
+baseline = "popularity"
+[data]
+path = "{repository}/infra/sample"
+[airflow]
+start_date = 2025-01-01
+total_usd = 100.0
+[llm]
+shards = 2
+[quality]
+near_duplicates = 1.0
+largest_cluster = 1.0
+[[recipes]]
+name = "rlmrec.item"
+options = {{ noun = "book" }}
+[[models]]
+name = "popularity"
+recommender = "popularity"
+"""
 
 
 @dataclass(frozen=True)
@@ -70,9 +94,9 @@ class Airflow:
     def store(self) -> DeltaStore:
         return DeltaStore(str(self.lake))
 
-    def run(self, part: str, **options: Any) -> str:
-        """The state in which a run of `loregraph_sample_<part>` ended."""
-        return str(self.dags[f"loregraph_sample_{part}"].test(**options).state)
+    def run(self, part: str, name: str = "sample", **options: Any) -> str:
+        """The state in which a run of `loregraph_<name>_<part>` ended."""
+        return str(self.dags[f"loregraph_{name}_{part}"].test(**options).state)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """The answer of the metadata database."""
@@ -89,18 +113,20 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[
     pytest.importorskip("deltalake")
     home = tmp_path_factory.mktemp("airflow")
     (home / "run.toml").write_text(RUN.format(lake=home / "lake", repository=REPOSITORY))
+    (home / "past.toml").write_text(PAST.format(home=home, repository=REPOSITORY))
     settings = {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
-        "LOREGRAPH_RUN": str(home / "run.toml"),
+        "LOREGRAPH_RUN": f"{home}/run.toml:{home}/past.toml",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])),
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings.items():
             patch.setenv(name, value)
+        patch.syspath_prepend(str(REPOSITORY / "dags"))  # as every service of Airflow does
         yield lambda: home
 
 

@@ -21,17 +21,18 @@ PARSE = """
 import json, sys, time
 import airflow.sdk
 from airflow.sdk import DAG, task
-before = time.perf_counter()
-import loregraph_dags
-seconds = time.perf_counter() - before
-print(json.dumps({"seconds": seconds, "modules": sorted(sys.modules)}))
+before = time.process_time()  # of this process alone: the machine may be busy
+import {file} as file
+seconds = time.process_time() - before
+dags = [dag.dag_id for dag in getattr(file, "made", [])]
+print(json.dumps({{"seconds": seconds, "modules": sorted(sys.modules), "dags": dags}}))
 """
 
 
-def parse(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def parse(environment: dict[str, str], file: str = "loregraph_dags") -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "dags")])
     return subprocess.run(
-        [sys.executable, "-c", PARSE],
+        [sys.executable, "-c", PARSE.format(file=file)],
         env={**environment, "PYTHONPATH": path},
         capture_output=True,
         text=True,
@@ -45,28 +46,40 @@ def test_parsing_is_light(environment: Callable[[], Path]) -> None:
     assert min(run["seconds"] for run in found) < 0.5
 
 
-def test_without_a_name_the_sample_is_loaded_and_paths_are_relative_to_the_repository(
+def test_of_a_folder_those_that_say_so_are_run_and_a_wrong_one_takes_no_other_down(
     environment: Callable[[], Path], tmp_path: Path
 ) -> None:
-    code = "import loregraph_dags as d; print([str(f.relative_to(d.REPOSITORY)) for f in d.run_files()])"
-    for value, files in (("", ["infra/runs/sample.toml"]), ("infra/runs/sample.toml:infra/runs/sample.toml", None)):
-        settings = {**os.environ, "LOREGRAPH_RUN": value, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'dags'}"}
-        done = subprocess.run(
-            [sys.executable, "-c", code], env=settings, cwd=tmp_path, capture_output=True, text=True, check=True
-        )
-        assert done.stdout.splitlines()[-1] == str(files or ["infra/runs/sample.toml"] * 2)
+    head = 'lake = "lake"\n[data]\npath = "."\n'
+    (tmp_path / "a.toml").write_text(f'name = "a"\n{head}[airflow]\n')
+    (tmp_path / "b.toml").write_text(f'name = "b"\n{head}')
+    (tmp_path / "c.toml").write_text(f'name = "a"\n{head}[airflow]\n')
+    (tmp_path / "d.toml").write_text(f'name = "d"\nschedul = "@daily"\n{head}[airflow]\n')
+    settings = {**os.environ, "LOREGRAPH_RUN": str(tmp_path)}
+    done = parse(settings)
+    assert json.loads(done.stdout.splitlines()[-1])["dags"] == [f"loregraph_a_{part}" for part in PARTS]
+    shown = parse(settings, "loregraph_run_files")
+    assert shown.returncode != 0
+    assert f"{tmp_path}/c.toml: name: 'a' is the name of {tmp_path}/a.toml already" in shown.stderr
+    assert "schedul: unknown, did you mean schedule?" in shown.stderr
 
 
-def test_a_wrong_run_file_is_named(environment: Callable[[], Path], tmp_path: Path) -> None:
-    (tmp_path / "run.toml").write_text('name = "x"\nlake = "lake"\nschedul = "@daily"\n[data]\npath = "."\n')
-    done = parse({**os.environ, "LOREGRAPH_RUN": str(tmp_path / "run.toml")})
-    assert done.returncode != 0
-    assert "schedul: unknown, did you mean schedule?" in done.stderr
+def test_without_a_name_the_run_files_of_the_repository_are_taken_and_all_are_right(
+    environment: Callable[[], Path],
+) -> None:
+    settings = {**os.environ, "LOREGRAPH_RUN": ""}
+    assert "loregraph_sample_profiles" in json.loads(parse(settings).stdout.splitlines()[-1])["dags"]
+    assert parse(settings, "loregraph_run_files").returncode == 0
 
 
 def test_the_dags_are_set_as_they_should_be(airflow) -> None:
-    assert sorted(airflow.dags) == sorted(f"loregraph_sample_{part}" for part in PARTS)
-    for name, dag in airflow.dags.items():
+    from pipelines.pools import pools
+    from schemas.run import load_run
+
+    known = {"default_pool", *pools([load_run(airflow.run_file)])}
+    ours = {name: dag for name, dag in airflow.dags.items() if "sample" in dag.tags}
+    assert sorted(ours) == sorted(f"loregraph_sample_{part}" for part in PARTS)
+    assert len(airflow.dags) == 6, "one set for each run file"
+    for name, dag in ours.items():
         assert dag.max_active_runs == 1
         assert dag.catchup is False
         assert {"loregraph", "sample"} <= set(dag.tags)
@@ -74,6 +87,9 @@ def test_the_dags_are_set_as_they_should_be(airflow) -> None:
         for one in dag.tasks:
             assert (one.owner, one.retries) == ("loregraph", 2), name
             assert one.execution_timeout == timedelta(hours=6)
+            assert "**If it fails:**" in one.doc_md, one.task_id
+            assert one.on_failure_callback
+            assert one.pool in known, "Airflow leaves a task without its pool waiting for ever"
 
 
 def test_the_tasks_follow_each_other(airflow) -> None:
@@ -99,8 +115,22 @@ def test_the_tasks_follow_each_other(airflow) -> None:
         "train": [],
         "evaluate": ["train"],
         "recommend": ["evaluate"],
-        "report": ["recommend"],
+        "promote": ["recommend"],
+        "report": ["promote"],
     }
+
+
+def test_every_asset_is_made_once_and_read_after_it_is_made(airflow) -> None:
+    made, read = list[str](), set[str]()
+    for part in PARTS:
+        dag = airflow.dags[f"loregraph_sample_{part}"]
+        for one in dag.topological_sort():
+            read |= {asset.uri for asset in one.inlets}
+            assert read <= set(made), f"{one.task_id} reads what nobody has made"
+            made += [asset.uri for asset in one.outlets]
+    names = ["interactions", "profiles", "embeddings", "metrics", "recommendations", "releases"]
+    assert made == [f"loregraph://sample/{name}" for name in names]
+    assert read == set(made[:-1])
 
 
 def test_items_are_coded_and_instructions_made_before_models_are_trained(
@@ -118,7 +148,7 @@ def test_items_are_coded_and_instructions_made_before_models_are_trained(
         )
     code = (
         "import loregraph_dags as d\n"
-        "dags = [d.training_dag(d.load_run(file), d.embeddings_asset) for file in d.run_files()]\n"
+        "dags = [dag for dag in d.made if dag.dag_id.endswith('training')]\n"
         "print([[*dag.get_task('train').upstream_task_ids] for dag in dags], "
         "dags[-1].get_task('instruct').upstream_task_ids)"
     )
@@ -140,10 +170,23 @@ def test_only_the_infrastructure_is_worth_another_try(airflow) -> None:
         assert policy.evaluate(error, 1, 2).action.value == "default"
 
 
+def told(airflow) -> dict[str, dict[str, object]]:
+    """What the last event of every asset says."""
+    query = "select a.uri, e.partition_key, e.extra from asset_event e join asset a on a.id = e.asset_id order by e.id"
+    found = {uri.rpartition("/")[2]: (key, json.loads(extra)) for uri, key, extra in airflow.rows(query)}
+    assert all(key == extra["ds"] for key, extra in found.values())
+    return {name: extra for name, (_, extra) in found.items()}
+
+
 def test_a_night_runs_from_source_to_report(airflow) -> None:
     assert airflow.run("profiles", logical_date=RUN_AT) == "success"
-    events = airflow.rows("select partition_key, extra from asset_event")
-    assert [(key, json.loads(extra)["ds"]) for key, extra in events] == [(NIGHT, NIGHT)]
+    events = told(airflow)
+    assert {name: each["ds"] for name, each in events.items()} == {"interactions": NIGHT, "profiles": NIGHT}
+    about = events["profiles"]["tables"]["profiles"]
+    assert about["rows"] == airflow.store.read("profiles", NIGHT).height
+    assert about["version"] == airflow.store.version("profiles")
+    assert len(about["content"]) == 16
+    assert events["profiles"]["rows"] > about["rows"]
     queued = "select target_dag_id, partition_key from asset_partition_dag_run"
     assert airflow.rows(queued) == [("loregraph_sample_embeddings", NIGHT)]
     assert set(airflow.store.names()) >= {"users", "items", "interactions", "splits", "prompts", "profiles", "rejects"}
@@ -160,6 +203,7 @@ def test_a_night_runs_from_source_to_report(airflow) -> None:
     labels = "select rendered_map_index from task_instance where task_id = 'train' order by map_index"
     assert [label for (label,) in airflow.rows(labels)] == ["lightgcn, seed 1", "llmrec, seed 1", "text_match, seed 1"]
     assert airflow.store.partitions("recommendations") == [NIGHT]
+    assert set(told(airflow)) == {"interactions", "profiles", "embeddings", "metrics", "recommendations", "releases"}
     assert list(airflow.lake.rglob("report.html"))
 
 
@@ -174,11 +218,14 @@ def test_the_same_night_again_asks_nothing_and_changes_no_table(airflow) -> None
     assert len(counts) == 8  # four recipes in two shards
     assert sum(count["asked"] for count in counts) == 0
     assert sum(count["cached"] for count in counts) > 0
+    assert airflow.run("embeddings", run_conf={"ds": NIGHT}, logical_date=None) == "success"
+    assert airflow.run("training", run_conf={"ds": NIGHT}, logical_date=None) == "success"
     assert {name: airflow.store.version(name) for name in airflow.store.names()} == before
 
 
 def test_a_failed_gate_fails_the_run_and_tells_nobody(airflow) -> None:
-    events = airflow.rows("select count(*) from asset_event")
+    query = "select count(*) from asset_event e join asset a on a.id = e.asset_id where a.uri like '%/profiles'"
+    events = airflow.rows(query)
     version = airflow.store.version("profiles")
     text = airflow.run_file.read_text()
     airflow.run_file.write_text(text + "[gates]\nmin_characters = 4000\nmax_characters = 4001\n")
@@ -192,7 +239,11 @@ def test_a_failed_gate_fails_the_run_and_tells_nobody(airflow) -> None:
     ours = "dag_id = 'loregraph_sample_profiles'"
     states = airflow.rows(f"select task_id, state from task_instance where {ours} and not {ended}")
     assert states == [("publish", "failed")]
-    assert airflow.rows("select count(*) from asset_event") == events
+    assert airflow.rows(query) == events
+    (line,) = (airflow.lake / "_work" / "nights" / "2026-11-05" / "failures.jsonl").read_text().splitlines()
+    found = json.loads(line)
+    assert (found["task"], found["ds"], found["error"], found["exit_code"]) == ("publish", "2026-11-05", "GateError", 3)
+    assert "The version before stays live" in found["next_step"]
     assert airflow.store.version("profiles") == version
 
 
@@ -201,8 +252,7 @@ def test_a_run_in_batch_mode_waits_without_a_worker_slot(environment: Callable[[
     (tmp_path / "run.toml").write_text(text.replace("shards = 2", 'engine = "openai"\nmode = "batch"'))
     code = """
 import loregraph_dags as d
-from airflow.sdk import Asset
-dag = d.profiles_dag(d.load_run(d.run_files()[0]), Asset("loregraph://x/profiles"))
+dag = d.made[0]
 tasks = [dag.get_task(f"{group}.ask") for group in ("rlmrec_item", "rlmrec_user")]
 print([type(task).__name__ for task in tasks], sorted(tasks[0].upstream_task_ids), sorted(tasks[1].downstream_task_ids))
 """

@@ -29,6 +29,15 @@ def test_the_width_is_that_of_the_normal_approximation():
     assert found.high == pytest.approx(gain.mean() + 1.96 * error, abs=0.12 * error)
 
 
+def test_the_confidence_sets_the_width():
+    rng = np.random.default_rng(1)
+    baseline, gain = rng.random(2000), rng.normal(0.02, 0.5, 2000)
+    found = compare(scores(baseline + gain), scores(baseline), resamples=4000, confidence=0.8)["recall@20"]
+    error = gain.std() / np.sqrt(2000)
+    assert found.low == pytest.approx(gain.mean() - 1.2816 * error, abs=0.12 * error)
+    assert found.high == pytest.approx(gain.mean() + 1.2816 * error, abs=0.12 * error)
+
+
 def test_pairing_matters():
     """Users differ a lot, the models little: paired, a small steady gain is certain."""
     baseline = np.tile([0.0, 1.0], 200)

@@ -153,7 +153,7 @@ def test_the_error_tells_what_where_and_what_stays(tmp_path: Path) -> None:
     with pytest.raises(GateError) as caught:
         report.raise_if_failed()
     text = str(caught.value)
-    assert "table profiles: 2 of 10 expectations failed on 120 rows" in text
+    assert "table profiles: 2 of 12 expectations failed on 120 rows" in text
     assert "profiles.blank: expected at least 99 % of the texts are not blank, found 6 of 120 rows break it" in text
     assert "for example item 0 rlmrec.item summarization" in text
     assert "the version before stays live" in text

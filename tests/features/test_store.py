@@ -287,3 +287,34 @@ def test_a_night_is_untouched_until_a_commit_writes_it(store: TableStore) -> Non
     store.overwrite("users", rows("a", value=2), FIRST)
     assert not store.untouched("users", FIRST, first)
     assert not store.untouched("users", FIRST, 99), "a version that is not there"
+
+
+def test_a_whole_table_is_replaced_by_who_comes_first(store: TableStore) -> None:
+    assert store.replace("releases", rows("a"), after=None) == 0
+    with pytest.raises(StoreError, match="expected version None, found 0: another writer came first"):
+        store.replace("releases", rows("b"), after=None)
+    assert store.replace("releases", rows("a", "b"), after=0) == 1
+    outcomes, gate = list[str](), threading.Barrier(5)
+
+    def write(id: str) -> None:
+        gate.wait()
+        try:
+            store.replace("releases", rows(id), after=1)
+            outcomes.append(id)
+        except StoreError:
+            outcomes.append("")
+
+    threads = [threading.Thread(target=write, args=(id,)) for id in "vwxyz"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert store.version("releases") == 2
+    assert store.read("releases")["id"].to_list() == [max(outcomes)]
+    assert sorted(outcomes)[:4] == [""] * 4
+
+
+def test_ids_may_hold_any_line_end(store: TableStore) -> None:
+    ids = ["a\x85b", "c\u2028d", "e\u2029f"]  # the log's statistics hold the smallest and the largest of them
+    store.overwrite("things", pl.DataFrame({"id": ids}), "2026-01-01")
+    assert sorted(store.read("things", ds="2026-01-01")["id"]) == ids

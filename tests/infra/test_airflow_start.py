@@ -17,7 +17,7 @@ pytest.importorskip("psutil")
 
 import psutil
 
-from infra.airflow.start import StartError, only_one, serve, settings
+from infra.airflow.start import StartError, make_pools, only_one, serve, settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -66,6 +66,19 @@ def test_the_services_agree_on_one_loopback_address(tmp_path: Path) -> None:
 def test_run_files_are_found_from_where_the_user_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert settings(tmp_path, "a.toml:/b.toml", 1)["LOREGRAPH_RUN"] == f"{tmp_path}/a.toml:/b.toml"
+
+
+def test_postgresql_is_spoken_to_through_the_driver_that_the_ledger_has(tmp_path: Path) -> None:
+    found = settings(tmp_path, "run.toml", 1, "postgresql://me@host:5433/airflow")
+    names = ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC")
+    assert {found[name] for name in names} == {"postgresql+psycopg://me@host:5433/airflow"}
+
+
+def test_a_wrong_run_file_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text('name = "x"\nlak = "lake"\n')
+    environment = settings(tmp_path, str(tmp_path / "run.toml"), 1)
+    with pytest.raises(StartError, match="lak: unknown, did you mean lake"):
+        make_pools(environment, tmp_path)
 
 
 def test_secrets_are_made_once_and_are_private(tmp_path: Path) -> None:

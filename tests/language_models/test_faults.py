@@ -105,6 +105,14 @@ def test_a_date_is_a_time_to_wait():
     assert asked_wait({"retry-after": formatdate(time.time() - 30, usegmt=True)}) == 0.0
 
 
+def test_a_date_is_counted_from_the_date_of_the_response_and_not_from_our_clock():
+    an_hour_ago = time.time() - 3600
+    dates = (formatdate(an_hour_ago + 30, usegmt=True), formatdate(an_hour_ago, usegmt=True))
+    assert asked_wait(limit_headers({"Retry-After": dates[0], "Date": dates[1]})) == 30.0
+    assert asked_wait(limit_headers({"Retry-After": "7", "Date": dates[1]})) == 7.0
+    assert asked_wait(limit_headers({"Retry-After": "soon", "Date": dates[1]})) is None
+
+
 def test_a_503_may_ask_for_a_wait_too():
     assert fault(503, {"retry-after": "9"}).wait_s == 9.0
 

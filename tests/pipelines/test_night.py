@@ -195,6 +195,7 @@ def test_a_run_without_recipes_and_models_still_makes_its_tables_and_a_report(wo
         "items",
         "lineage",
         "rejects",
+        "releases",
         "splits",
         "users",
     ]

@@ -1,0 +1,1 @@
+"""Loregraph on a Spark cluster: what `spark-submit` runs, and a manifest for Kubernetes."""

@@ -1,0 +1,195 @@
+"""The gates of a night: what of its tables is measured, against which earlier night, and what becomes of the result.
+
+Tables of the night before are read past the night's own record of sources: no row is made from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+import polars as pl
+
+from features.corpus import Corpus
+from features.drift import vector_drift
+from features.gates import check_tables, raise_if_any_failed
+from features.list_measures import ListMeter, measure_codes
+from features.measures import MEASURES, Measured, against_before, against_ids
+from features.readers import Source
+from features.table_measures import (
+    EVENT_COLUMNS,
+    EventLimits,
+    EventSummary,
+    measure_catalogue,
+    measure_events,
+    measure_splits,
+    summarize_events,
+)
+from pipelines.increments import night_before
+from pipelines.night import Night, end_of
+from schemas.expectations import (
+    Suite,
+    catalogue_suite,
+    code_suite,
+    drift_suite,
+    embedding_suite,
+    event_suite,
+    neighbour_suite,
+    recommendation_suite,
+    split_suite,
+)
+
+SWITCHES = {"vector_drift": "embeddings"}  # suite -> the table whose switch it has
+SAME_FOR_ALL = ("popularity",)  # recommenders that give everyone the same list
+
+
+def gate(night: Night, name: str, checks: Sequence[tuple[Suite, Measured]]) -> None:
+    """Judge what was measured, record every suite's result, and write the Data Docs `name`.
+
+    A suite that the run file switches off is not run. Raises GateError with all that fails.
+    """
+    run = [(suite, measured) for suite, measured in checks if is_on(night, suite.table)]
+    if not run:
+        return
+    reports = check_tables(run, night.folder / "data_docs" / name)
+    for report in reports:
+        night.record(f"gate-{report.table}", report.to_json(relative_to=night.folder))
+    raise_if_any_failed(reports)
+
+
+def gate_rows(night: Night, suite: Suite, frame: pl.DataFrame) -> None:
+    """`gate` of one table whose rows are judged."""
+    gate(night, suite.table, [(suite, Measured(MEASURES[suite.table](frame), frame.height))])
+
+
+def is_on(night: Night, table: str) -> bool:
+    """Whether a table has a gate; that it has none is said."""
+    name = SWITCHES.get(table, table)
+    if getattr(night.run.gates.tables, name).enabled:
+        return True
+    night.progress.say(f"gate of {table}: switched off by gates.tables.{name}.enabled of {night.run.file}")
+    return False
+
+
+def gate_source(night: Night, source: Source) -> None:
+    """Judge users, items and interactions before any of them is published. Raises GateError."""
+    gates = night.run.gates
+    checks = []
+    for name, frame in (("users", source.users), ("items", source.items)):
+        measured = measure_catalogue(frame, _before(night, name), gates.min_compared)
+        checks.append((catalogue_suite(name, getattr(gates.tables, name)), measured))
+    limits = EventLimits(end_of(night.ds), gates.tables.interactions.earliest, gates.min_compared)
+    ids = {"user": source.users["id"], "item": source.items["id"]}
+    events = measure_events(source.interactions, ids, source.rejects.height, _events_before(night), limits)
+    gate(night, "ingest", [*checks, (event_suite(gates), events)])
+
+
+def gate_splits(night: Night, splits: pl.DataFrame) -> None:
+    """Judge the parts of the interactions. Raises GateError."""
+    ids = {kind: night.read(f"{kind}s", columns=["id"])["id"] for kind in ("user", "item")}
+    parts, settings = _before(night, "splits", ["part"]), night.run.split
+    before = None if parts is None else dict(parts["part"].value_counts().rows())
+    ordered = settings.rule == "time" and not (settings.cold_items or settings.cold_users)
+    measured = measure_splits(splits, ids, before, end_of(night.ds), ordered, night.run.gates.min_compared)
+    gate(night, "splits", [(split_suite(night.run.gates), measured)])
+
+
+def with_profiles_before(night: Night, profiles: pl.DataFrame, reread: bool) -> pl.DataFrame:
+    """The profiles, and whether each is another text than the night before by the same call (`changed`).
+
+    Nothing is compared where answers are `reread` on purpose.
+    """
+    columns = ["kind", "id", "recipe", "field", "key", "text"]
+    return against_before(profiles, None if reread else _before(night, "profiles", columns), "key", "text")
+
+
+def gate_embeddings(night: Night, frame: pl.DataFrame) -> None:
+    """Judge tonight's vectors row by row, and every source of them against the night before. Raises GateError."""
+    gates, columns = night.run.gates, ["kind", "id", "source", "text_hash", "vector"]
+    before = _before(night, "embeddings", columns, pl.col("source").is_in(frame["source"].unique().implode()))
+    ids = {kind: night.read(f"{kind}s", columns=["id"])["id"] for kind in ("user", "item")}
+    judged = against_ids(against_before(frame.select(columns), before, "text_hash", "vector"), ids)
+    checks = [(embedding_suite(gates), Measured(MEASURES["embeddings"](judged), frame.height))]
+    if before is not None and before.height:
+        sizes = {kind: len(each) for kind, each in ids.items()}, _sizes(night, night_before(night, "embeddings"))
+        found = vector_drift(frame, before, sizes, gates.tables.embeddings.sampled, gates.min_compared)
+        checks += [(drift_suite(gates), found)] if found.rows else []
+    gate(night, "embeddings", checks)
+
+
+def gate_codes(night: Night, codes: pl.DataFrame) -> None:
+    """Judge tonight's semantic ids. Raises GateError."""
+    columns = ["name", "id", "fit", "codes"]
+    measured = measure_codes(codes, night.read("items", columns=["id"])["id"], _before(night, "semantic_ids", columns))
+    gate(night, "semantic_ids", [(code_suite(), measured)])
+
+
+def gated_lists(
+    night: Night, corpus: Corpus, blocks: Iterable[pl.DataFrame], name: str, recommender: str
+) -> Iterator[pl.DataFrame]:
+    """The blocks of `recommendations` as they come; raises GateError after the last, before they are published."""
+    shape, known = (corpus.num_users, corpus.num_items), corpus.edges
+    personal = (corpus.train.user_degree > 0) & (recommender not in SAME_FOR_ALL)
+    meter = ListMeter(
+        ("user_id", "item_id"),
+        corpus.ids("user"),
+        corpus.ids("item"),
+        night.run.recommend.k,
+        np.unique(known[0] * shape[1] + known[1]),
+        personal,
+    )
+    suite = recommendation_suite(night.run.gates)
+    yield from _gated(night, suite, meter, blocks, name)
+
+
+def gated_neighbours(night: Night, corpus: Corpus, blocks: Iterable[pl.DataFrame], name: str) -> Iterator[pl.DataFrame]:
+    """The blocks of `neighbours` as they come; raises GateError after the last, before they are published."""
+    own = np.arange(corpus.num_items, dtype=np.int64) * (corpus.num_items + 1)
+    items, nobody = corpus.ids("item"), np.zeros(corpus.num_items, dtype=bool)
+    meter = ListMeter(("item_id", "neighbour_id"), items, items, night.run.recommend.neighbours, own, nobody)
+    yield from _gated(night, neighbour_suite(night.run.gates), meter, blocks, name)
+
+
+def _gated(
+    night: Night, suite: Suite, meter: ListMeter, blocks: Iterable[pl.DataFrame], model: str
+) -> Iterator[pl.DataFrame]:
+    if not is_on(night, suite.table):
+        yield from blocks
+        return
+    yield from meter.through(blocks)
+    before = _before(night, suite.table, ["model", meter.columns[1]])
+    same = before is not None and before["model"].unique().to_list() == [model]
+    distinct = before[meter.columns[1]].n_unique() if same and before is not None else None
+    gate(night, suite.table, [(suite, meter.measured(distinct))])
+
+
+def _before(
+    night: Night, table: str, columns: Sequence[str] | None = None, where: pl.Expr | None = None
+) -> pl.DataFrame | None:
+    """A table as the night before has published it; None where there is none."""
+    ds = night_before(night, table)
+    return None if ds is None else night.store.read(table, ds, columns=columns, where=where)
+
+
+def _events_before(night: Night) -> EventSummary | None:
+    """The interactions of the night before in figures, and the rows that its `ingest` could not use."""
+    ds = night_before(night, "interactions")
+    if ds is None:
+        return None
+    there = night.store.read("interactions", ds, where=pl.lit(False)).columns
+    events = night.store.read("interactions", ds, columns=[name for name in EVENT_COLUMNS if name in there])
+    rejects = pl.col("step") == "ingest"
+    found = night.store.read("rejects", ds, columns=["step"], where=rejects) if _has(night, "rejects", ds) else None
+    return summarize_events(events, 0 if found is None else found.height)
+
+
+def _sizes(night: Night, ds: str | None) -> Mapping[str, int]:
+    """How many users and items a night has."""
+    names = {kind: f"{kind}s" for kind in ("user", "item")}
+    return {
+        kind: night.store.read(name, ds, columns=["id"]).height for kind, name in names.items() if _has(night, name, ds)
+    }
+
+
+def _has(night: Night, table: str, ds: str | None) -> bool:
+    return ds is not None and night.store.exists(table, ds)

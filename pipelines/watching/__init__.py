@@ -1,0 +1,1 @@
+"""What a night tells those who watch it: log lines, Prometheus metrics, OpenLineage events, and nights over time."""
