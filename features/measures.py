@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from schemas.sections import GATED_MEASURES
 
 ENTITY = ["kind", "id", "recipe"]
+ROUNDING = 1e-3  # difference of a dimension of unit vectors that another machine or batch may make
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,22 @@ def against_before(frame: pl.DataFrame, before: pl.DataFrame | None, same: str, 
     joined = frame.join(old, on=[*keys, same], how="left", maintain_order="left")
     changed = pl.when(pl.col("old").is_not_null()).then(pl.col(value).ne_missing(pl.col("old")))
     return joined.with_columns(changed.alias("changed")).drop("old")
+
+
+def against_vectors(frame: pl.DataFrame, before: pl.DataFrame | None) -> pl.DataFrame:
+    """`against_before` for vectors of the same text; encoded on another machine they may differ by rounding.
+
+    Both frames have kind, id, source, text_hash and vector.
+    """
+    place = ["kind", "id", "source"]
+    marked = against_before(frame, before, "text_hash", "vector")
+    if before is None:
+        return marked
+    differ = marked.filter("changed").select(*place, "vector").join(before, on=place, suffix="_before")
+    near = [_nearly_same(new, old) for new, old in zip(differ["vector"], differ["vector_before"], strict=True)]
+    same = differ.filter(pl.Series(near, dtype=pl.Boolean)).select(*place, near=pl.lit(True))
+    joined = marked.join(same, on=place, how="left", maintain_order="left")
+    return joined.with_columns(pl.col("changed") & pl.col("near").is_null()).drop("near")
 
 
 def against_ids(frame: pl.DataFrame, ids: Mapping[str, pl.Series]) -> pl.DataFrame:
@@ -159,3 +176,7 @@ def _norms(vectors: pl.Series) -> NDArray[np.float64]:
         np.nan if vector is None else float(np.linalg.norm(vector.to_numpy().astype(np.float64))) for vector in vectors
     ]
     return np.array(norms, dtype=np.float64)
+
+
+def _nearly_same(new: pl.Series | None, old: pl.Series) -> bool:
+    return new is not None and len(new) == len(old) and np.allclose(new.to_numpy(), old.to_numpy(), atol=ROUNDING)

@@ -1,6 +1,6 @@
 """The gates of a night: what of its tables is measured, against which earlier night, and what becomes of the result.
 
-Tables of the night before are read past the night's own record of sources: no row is made from them.
+What a table is compared with is read past the night's own record of sources: no row is made from it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from features.corpus import Corpus
 from features.drift import vector_drift
 from features.gates import check_tables, raise_if_any_failed
 from features.list_measures import ListMeter, measure_codes
-from features.measures import MEASURES, Measured, against_before, against_ids
+from features.measures import MEASURES, Measured, against_before, against_ids, against_vectors
 from features.readers import Source
 from features.table_measures import (
     EVENT_COLUMNS,
@@ -38,6 +38,7 @@ from schemas.expectations import (
     recommendation_suite,
     split_suite,
 )
+from schemas.records import KINDS
 
 SWITCHES = {"vector_drift": "embeddings"}  # suite -> the table whose switch it has
 SAME_FOR_ALL = ("popularity",)  # recommenders that give everyone the same list
@@ -86,8 +87,8 @@ def gate_source(night: Night, source: Source) -> None:
 
 def gate_splits(night: Night, splits: pl.DataFrame) -> None:
     """Judge the parts of the interactions. Raises GateError."""
-    ids = {kind: night.read(f"{kind}s", columns=["id"])["id"] for kind in ("user", "item")}
-    parts, settings = _before(night, "splits", ["part"]), night.run.split
+    ids, settings = _ids(night), night.run.split
+    parts = _before(night, "splits", ["part"])
     before = None if parts is None else dict(parts["part"].value_counts().rows())
     ordered = settings.rule == "time" and not (settings.cold_items or settings.cold_users)
     measured = measure_splits(splits, ids, before, end_of(night.ds), ordered, night.run.gates.min_compared)
@@ -107,8 +108,8 @@ def gate_embeddings(night: Night, frame: pl.DataFrame) -> None:
     """Judge tonight's vectors row by row, and every source of them against the night before. Raises GateError."""
     gates, columns = night.run.gates, ["kind", "id", "source", "text_hash", "vector"]
     before = _before(night, "embeddings", columns, pl.col("source").is_in(frame["source"].unique().implode()))
-    ids = {kind: night.read(f"{kind}s", columns=["id"])["id"] for kind in ("user", "item")}
-    judged = against_ids(against_before(frame.select(columns), before, "text_hash", "vector"), ids)
+    ids = _ids(night)
+    judged = against_ids(against_vectors(frame.select(columns), before), ids)
     checks = [(embedding_suite(gates), Measured(MEASURES["embeddings"](judged), frame.height))]
     if before is not None and before.height:
         sizes = {kind: len(each) for kind, each in ids.items()}, _sizes(night, night_before(night, "embeddings"))
@@ -120,7 +121,7 @@ def gate_embeddings(night: Night, frame: pl.DataFrame) -> None:
 def gate_codes(night: Night, codes: pl.DataFrame) -> None:
     """Judge tonight's semantic ids. Raises GateError."""
     columns = ["name", "id", "fit", "codes"]
-    measured = measure_codes(codes, night.read("items", columns=["id"])["id"], _before(night, "semantic_ids", columns))
+    measured = measure_codes(codes, _ids(night)["item"], _before(night, "semantic_ids", columns))
     gate(night, "semantic_ids", [(code_suite(), measured)])
 
 
@@ -163,6 +164,11 @@ def _gated(
     gate(night, suite.table, [(suite, meter.measured(distinct))])
 
 
+def _ids(night: Night) -> dict[str, pl.Series]:
+    """Tonight's users and items."""
+    return {kind: night.store.read(f"{kind}s", night.ds, columns=["id"])["id"] for kind in KINDS}
+
+
 def _before(
     night: Night, table: str, columns: Sequence[str] | None = None, where: pl.Expr | None = None
 ) -> pl.DataFrame | None:
@@ -185,7 +191,7 @@ def _events_before(night: Night) -> EventSummary | None:
 
 def _sizes(night: Night, ds: str | None) -> Mapping[str, int]:
     """How many users and items a night has."""
-    names = {kind: f"{kind}s" for kind in ("user", "item")}
+    names = {kind: f"{kind}s" for kind in KINDS}
     return {
         kind: night.store.read(name, ds, columns=["id"]).height for kind, name in names.items() if _has(night, name, ds)
     }

@@ -1,7 +1,7 @@
 """What a night in production must hold: `python -m benchmarks.production`.
 
-Readers beside publications and kills, faulty and clean nights in front of the gates, a night over 100,000 users and 50,000
-items through the simulator, and table work in Polars, Spark and pandas. Everything is synthetic or the sample.
+Readers beside publications and kills, faulty and clean nights in front of the gates, a night over 100,000 users and
+50,000 items through the simulator, and table work in Polars, Spark and pandas. Everything is synthetic or the sample.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class SplitGate(Gate):
     """The interactions in their parts."""
 
     min_share: float = Field(0.8, ge=0, description="rows against the night before")
-    part_share: float = Field(0.5, ge=0, description="a part's share of the rows against the night before")
+    part_share: float = Field(0.25, ge=0, description="a part's share of the rows against the night before")
 
 
 class ProfileGate(Gate):
@@ -63,7 +63,7 @@ class EmbeddingGate(Gate):
     moved: float = Field(0.01, ge=0, le=1, description="share of vectors that are others though the text is the same")
     coverage_drop: float = Field(0.1, ge=0, le=1, description="fall of the share of users or items with a vector")
     drift: float = Field(
-        3.0, ge=1, description="energy distance between the two nights, as a multiple of that within the night before"
+        6.0, ge=1, description="energy distance between the two nights, as a multiple of that within the night before"
     )
     sampled: int = Field(1000, ge=100, description="users or items of a source whose vectors are compared")
 

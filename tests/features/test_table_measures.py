@@ -152,7 +152,7 @@ SPLIT_FAULTS: dict[str, tuple[Change, str, str]] = {
     "no part": (where(ROW == 3, "part", None), "empty_cells", "u03/i21"),
     "an unknown part": (where(ROW == 3, "part", "tset"), "unknown_parts", "u03/i21"),
     "no test": (where(ROW > 60, "part", "valid"), "empty_parts", "test"),
-    "less test": (where(ROW > 73, "part", "train"), "part_share", "test"),
+    "less test": (where(ROW > 71, "part", "train"), "part_share", "test"),
     "an order twice": (where(ROW == 3, "order", 4), "repeated_orders", ""),
     "a pair in two parts": (
         lambda frame: pl.concat([frame, frame.head(1).with_columns(part=pl.lit("test"), order=pl.lit(99, pl.Int64))]),

@@ -26,18 +26,8 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stderr.strip() == "[]"
-    for word in (
-        "night",
-        "ingest",
-        "split",
-        "plan",
-        "generate",
-        "encode",
-        "materialize",
-        "train",
-        "evaluate",
-        "promote",
-    ):
+    steps = ("ingest", "split", "plan", "generate", "encode", "materialize", "train", "evaluate", "promote")
+    for word in ("night", *steps):
         assert word in done.stdout
 
 

@@ -58,7 +58,8 @@ def test_the_report_holds_what_the_tables_hold(night) -> None:
     assert report["selected"] in {"popularity", "lightgcn", "aligned"}
     assert {row["name"] for row in report["intervals"]} == {"popularity", "aligned", "aligned.shuffled"}
     assert all(gate["success"] for gate in report["gates"])
-    assert len(report["gates"]) == 3  # profiles, their quality, embeddings
+    tables = ["users", "items", "interactions", "splits", "profiles", "answer_quality", "embeddings", "recommendations"]
+    assert [gate["table"] for gate in report["gates"]] == tables
     metrics = lake.read("metrics", ds=DS).filter(
         (pl.col("part") == "test") & (pl.col("slice") == "all") & (pl.col("metric") == "recall@20")
     )
