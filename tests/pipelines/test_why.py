@@ -118,7 +118,7 @@ def test_a_vector_is_told_by_the_text_behind_its_hash(lived) -> None:
     assert sha256(vector["text"]) == vector["text_hash"]
     assert (vector["encoder"], vector["dim"], vector["norm"]) == (ENCODED, 384, pytest.approx(1, abs=1e-4))
     assert vector["recipes"][0]["call"] == profile["call"]
-    assert {source["table"] for source in table(found, "embeddings")["made_from"]} == {"items", "profiles", "users", "vectors"}
+    assert {source["table"] for source in table(found, "embeddings")["made_from"]} == {"profiles", "vectors"}
 
 
 def test_a_recommendation_is_told_down_to_the_tables_that_its_model_was_trained_on(lived) -> None:
