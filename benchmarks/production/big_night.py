@@ -18,7 +18,7 @@ from language_models.simulator.process import simulator
 
 USERS, ITEMS = 100_000, 50_000
 SIZES = (0.1, 0.3, 1.0)  # of the night
-SMALL = 0.02
+SMALL = 0.01
 MOST_MB = 4_000.0
 BATCH = 32_768  # pairs of a training step of the night, about a sixtieth; it grows with the size
 DS = "2025-12-31"
@@ -32,6 +32,7 @@ STEPS = (
     "train",
     "evaluate",
     "recommend",
+    "promote",
     "report",
 )
 RUN = """
@@ -112,7 +113,7 @@ def big_night(folder: Path) -> list[Figure]:
 
 
 def check_big_night(folder: Path) -> list[Figure]:
-    """A fiftieth of the night."""
+    """A hundredth of the night."""
     night = measured(folder, SMALL)
     return [
         stated("big night", "what is run", about(SMALL)),
@@ -169,7 +170,7 @@ def line(sizes: Sequence[float], values: Sequence[float]) -> tuple[float, float]
 def about(size: float) -> str:
     """The night in one line."""
     return (
-        f"{round(USERS * size):,} users, {round(ITEMS * size):,} items, about {round(20 * USERS * size):,} events; "
+        f"{round(USERS * size):,} users, {round(ITEMS * size):,} items, about 20 events a user (fewer in a small one); "
         "rlmrec.item and rlmrec.user at the simulator, 384 dimensions; popularity, item_knn, lightgcn with and without "
         "rlmrec_con, alpharec, 3 epochs each in batches that grow with the size; 20,000 users judged at most"
     )
