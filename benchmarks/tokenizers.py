@@ -16,8 +16,8 @@ import polars as pl
 
 from features.table import joined
 from features.tokenizers.report import report_codes
-from pipelines.fitted import aligned
 from pipelines.job import run_night
+from pipelines.model_inputs import aligned
 from pipelines.night import Night, open_night
 from pipelines.steps.tokens import collaborative_vectors
 from schemas.run import load_run

@@ -11,7 +11,7 @@ import polars as pl
 
 from evaluation.click import Clicks, compare_clicks, measure, resample
 from features.corpus import Corpus
-from pipelines.fitted import feature_tables
+from pipelines.model_inputs import feature_tables
 from pipelines.night import Counts, Night, refuse_missing, step
 from pipelines.progress import Advance
 from recommenders.click import make_predictor

@@ -20,7 +20,8 @@ from pipelines.compare.cells import Cell, settings_of
 from pipelines.compare.finals import ALL, Final, K, read_scores, write_scores
 from pipelines.compare.memory import measured
 from pipelines.compare.space import Settings, applied
-from pipelines.fitted import edges_hash, feature_tables, outside, texts_hash, training_settings
+from pipelines.fitted import outside, training_settings
+from pipelines.model_inputs import edges_hash, feature_tables, texts_hash
 from pipelines.night import Night, write_json
 from recommenders import make_recommender
 from recommenders.base import Recommender

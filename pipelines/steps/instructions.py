@@ -15,7 +15,7 @@ from features.instructions.titles import unique_titles
 from features.instructions.wording import code_text
 from features.recipes import RECIPES
 from features.table import align_texts
-from pipelines.fitted import aligned
+from pipelines.model_inputs import aligned
 from pipelines.night import Counts, Night, step
 from schemas.sections import Instructions
 

@@ -18,8 +18,8 @@ from features.tokenizers.base import Float32
 from features.tokenizers.coding import Coded, code_items
 from features.tokenizers.report import TokenReport, report_codes
 from graph_models.spectrum import singular_vectors
-from pipelines.fitted import aligned
 from pipelines.gating import gate_codes
+from pipelines.model_inputs import aligned
 from pipelines.night import Counts, Night, step, write_json
 from pipelines.predecessor import why_held_out
 from schemas.records import canonical, sha256

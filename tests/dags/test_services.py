@@ -9,11 +9,8 @@ import socket
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-pytest.importorskip("airflow")
-
 import psutil
+import pytest
 
 from tests.support.airflow_services import Services, airflow_services, until
 from tests.support.postgres import postgres_server

@@ -7,7 +7,8 @@ import pytest
 
 from features.table import mean_of_items
 from pipelines import steps
-from pipelines.fitted import feature_tables, read_fitted
+from pipelines.fitted import read_fitted
+from pipelines.model_inputs import feature_tables
 from pipelines.night import open_night
 from pipelines.steps.models import select
 from schemas.errors import ConfigError, StoreError

@@ -11,8 +11,8 @@ import pytest
 
 from features.store import DeltaStore
 from pipelines.checks import check_run
-from pipelines.fitted import codes_hash, feature_tables
 from pipelines.job import run_night
+from pipelines.model_inputs import codes_hash, feature_tables
 from pipelines.night import open_night
 from pipelines.steps import STEPS
 from schemas.errors import ConfigError

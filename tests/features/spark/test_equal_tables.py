@@ -90,7 +90,7 @@ def in_polars(store, split, until=None):
     return rows, polars.split_summary(rows)
 
 
-def same_splits(spark, store, split, until=None):
+def assert_same_splits(spark, store, split, until=None):
     got, want = outcome(lambda: on_spark(spark, store, split, until)), outcome(lambda: in_polars(store, split, until))
     if isinstance(want[0], type):
         assert got == want
@@ -108,7 +108,7 @@ def same_splits(spark, store, split, until=None):
 )
 def test_any_rows_get_the_parts_order_and_id_of_polars(spark, tmp_path_factory, frame, rule, seed):
     split = Split(rule=rule, seed=seed, valid=0.2, test=0.2, valid_rows="last", cold_items=0.1 * (seed % 2))
-    same_splits(spark, stored(tmp_path_factory.mktemp("lake"), frame), split)
+    assert_same_splits(spark, stored(tmp_path_factory.mktemp("lake"), frame), split)
 
 
 WORLD = pl.DataFrame(
@@ -121,13 +121,13 @@ WORLD = pl.DataFrame(
 @pytest.mark.parametrize("rule", ["published", "time", "ratio", "leave_one_out", "oldest"])
 def test_every_rule_over_several_files_and_up_to_a_moment(spark, tmp_path, rule):
     store = stored(tmp_path, WORLD, files=2)
-    same_splits(spark, store, Split(rule=rule, valid=0.2, test=0.2, cold_users=0.2), until=14)
+    assert_same_splits(spark, store, Split(rule=rule, valid=0.2, test=0.2, cold_users=0.2), until=14)
 
 
 def test_what_polars_refuses_is_refused_in_the_same_words(spark, tmp_path):
     store = stored(tmp_path, WORLD)
-    same_splits(spark, store, Split(rule="time"), until=0)
-    same_splits(spark, store, Split(rule="leave_one_out", min_interactions=1000))
+    assert_same_splits(spark, store, Split(rule="time"), until=0)
+    assert_same_splits(spark, store, Split(rule="leave_one_out", min_interactions=1000))
     with pytest.raises(DataError, match="expected events before"):
         on_spark(spark, store, Split(rule="time"), until=0)
 

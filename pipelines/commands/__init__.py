@@ -1,0 +1,1 @@
+"""The subcommands of `loregraph`, by subject; each file adds its own to `app`."""
