@@ -102,3 +102,18 @@ def converse(  # noqa: PLR0913 -- the options of a command
     conversations = read_conversations(file) if file is not None else [spoken(text or [])]
     found = answer(run, conversations, model, k, ds, lake, max_cost)
     tell(found, lines, as_json)
+
+
+@app.command()
+def ui(
+    run: Annotated[list[Path], typer.Option("--run", help="Run file (TOML); several show several runs.")],
+    lake: LakeOption = None,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; beyond loopback a token is needed.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any that is free.")] = 8600,
+) -> None:
+    """Serve a web page: nights, texts and their prompts, rejects, recommendations and why, the run in progress."""
+    from pipelines.ui.serving import serve
+
+    serve(run, lake, host, port, lambda line: typer.echo(line, err=True))

@@ -1,0 +1,9 @@
+"""What the page shows, a file per subject; each has a `router`."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from pipelines.ui.routes import nights
+
+ROUTERS: tuple[APIRouter, ...] = (nights.router,)

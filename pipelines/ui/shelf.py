@@ -1,0 +1,96 @@
+"""One run as the page reads it: its run file, its tables in their live versions, and the records of its nights."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from features.store import DeltaStore
+from pipelines.night import work_folder
+from pipelines.watching.history import read_history
+from pipelines.why.past import Past
+from schemas.errors import DataError, StoreError
+from schemas.run import Run, load_run
+from schemas.tables import TABLES
+
+Counts = dict[str, Any]
+FRAMES = 24  # nights of tables that are kept in memory; the one that was asked for longest ago goes first
+
+
+class Shelf:
+    """The tables and records of a run. What is read is kept by version, so a page does not read twice what stays."""
+
+    def __init__(self, file: Path, lake: str | None = None) -> None:
+        self.file, self._lake = file, lake
+        self.run: Run = load_run(file, lake=lake)
+        self.store = DeltaStore(self.run.lake)
+        self.work = work_folder(self.run)
+        self._frames: OrderedDict[tuple[str, str | None, int], pl.DataFrame] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        return self.run.name
+
+    def nights(self) -> list[str]:
+        """The nights that have tables, oldest first."""
+        return self.store.partitions("users") if self.store.exists("users") else []
+
+    def night(self, ds: str | None) -> str:
+        """The night that is meant: the one named, else the latest. Raises StoreError where there is none."""
+        nights = self.nights()
+        if not nights:
+            raise StoreError(f"{self.run.lake}: no night yet; run `loregraph night --run {self.file}` first")
+        if ds and ds not in nights:
+            raise StoreError(f"night {ds}: not in {self.run.lake} (there are {nights[0]} to {nights[-1]})")
+        return ds or nights[-1]
+
+    def has(self, table: str, ds: str | None = None) -> bool:
+        return self.store.exists(table, ds if TABLES[table].nightly else None)
+
+    def frame(self, table: str, ds: str | None = None) -> pl.DataFrame:
+        """A night of a table as it is live, or all of one that grows; no rows where it was never published."""
+        night = ds if TABLES[table].nightly else None
+        if not self.store.exists(table, night):
+            return TABLES[table].empty()
+        key = (table, night, self.store.version(table))
+        with self._lock:
+            if key in self._frames:
+                self._frames.move_to_end(key)
+                return self._frames[key]
+        return self._keep(key, self.store.read(table, night, key[2]))
+
+    def past(self, ds: str) -> Past:
+        """The tables in the versions that belong to a night."""
+        return Past(self.store, ds)
+
+    def history(self, most: int | None = None) -> list[Counts]:
+        """The summaries of the last `most` nights that have run a step, oldest first."""
+        return read_history(self.run, self.work, most=most)
+
+    def folder(self, ds: str) -> Path:
+        """Records and reports of a night."""
+        return self.work / "nights" / ds
+
+    def _keep(self, key: tuple[str, str | None, int], frame: pl.DataFrame) -> pl.DataFrame:
+        with self._lock:
+            self._frames[key] = frame
+            while len(self._frames) > FRAMES:
+                self._frames.popitem(last=False)
+        return frame
+
+
+def shelves_of(files: list[Path], lake: str | None = None) -> Mapping[str, Shelf]:
+    """A shelf per run file, by the run's name. Raises DataError where two have the same name."""
+    found: dict[str, Shelf] = {}
+    for file in files:
+        shelf = Shelf(file, lake)
+        if shelf.name in found:
+            raise DataError(f"{file}: run {shelf.name} is also that of {found[shelf.name].file}; give one another name")
+        found[shelf.name] = shelf
+    return found
