@@ -44,6 +44,7 @@ def test_r7_a_cap_is_never_passed_and_nearly_used_up(tmp_path: Path) -> None:
     expect_all(cap(tmp_path, 1500, concurrency=64))
 
 
+@pytest.mark.slow
 def test_r8_an_announced_quota_is_used_and_not_passed(tmp_path: Path) -> None:
     expect_all(quota(tmp_path, warm_s=4, measured_s=8, burst_s=1))
 
@@ -58,10 +59,12 @@ def test_r10_the_engine_is_as_fast_as_the_sdk_on_aiohttp_and_its_ledger_costs_li
     expect_all(speed(tmp_path, waves=10, ledger_waves=20, rounds=3))
 
 
+@pytest.mark.slow
 def test_r11_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     expect_all(memory(tmp_path, 500, 4000))
 
 
+@pytest.mark.slow
 def test_r12_finished_rows_are_passed_over(tmp_path: Path) -> None:
     """At half the demanded speed: a busy machine takes longer, and the figure itself is the benchmark's."""
     expect_all(resume(tmp_path, 1000, 30_000, most_s=0.6, clock="cpu_s"))

@@ -1,6 +1,7 @@
 """Tuned recommenders that list candidates or write the next item find what only their mechanism can tell."""
 
 import numpy as np
+import pytest
 
 from evaluation.protocol import testing as make_test_exam
 from evaluation.ranking import rank
@@ -10,6 +11,7 @@ from tests.support.tuned import fitted, with_other_titles
 CHANCE = 0.5  # at most; among six it is a sixth
 
 
+@pytest.mark.slow
 def test_llamarec_finds_the_letter_of_the_title(tmp_path):
     made = fitted(
         "llamarec", planted(), tmp_path, {"candidates": 3, "history": 2}, 40, learning_rate=1e-3, batch_size=8
