@@ -15,8 +15,9 @@ from features.recipes.base import Recipe
 from features.refresh import Bag
 from features.splits import k_core, make_splits, split_summary
 from features.store import TableStore
-from schemas.sections import Engine, Refresh, Split
-from schemas.tables import conform
+from language_models.protocols import Encoded
+from schemas.sections import Encoder, Engine, Refresh, Split
+from schemas.tables import TABLES, conform
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -43,6 +44,19 @@ class Made(Protocol):
     def publish(self, store: TableStore, table: str, ds: str) -> tuple[int, int]:
         """Make the rows a night of the table; returns the table's version and the number of rows. Raises StoreError."""
         ...
+
+    def append(self, store: TableStore, table: str) -> int:
+        """Add the rows, whose keys a growing table does not have, and let them go; returns how many."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """Some rows of the table `vectors` that were made and that nobody sees yet, and what that took."""
+
+    made: Made
+    done: Encoded
+    limit: int | None  # tokens of a text that the encoder reads
 
 
 class TableEngine(Protocol):
@@ -76,6 +90,10 @@ class TableEngine(Protocol):
 
         `own`: the table of the recipe's kind, `other`: that of the other side; `rule`, `bags`: see `features.refresh`.
         """
+        ...
+
+    def vectors(self, texts: pl.DataFrame, encoder: Encoder) -> Iterator[Vectors] | None:
+        """The vectors of texts (text_hash, text), some at a time; None where the caller encodes by itself."""
         ...
 
 
@@ -118,6 +136,9 @@ class PolarsTables:
     ) -> Iterator[Posed] | None:
         return None
 
+    def vectors(self, texts: pl.DataFrame, encoder: Encoder) -> Iterator[Vectors] | None:  # noqa: ARG002
+        return None
+
 
 @dataclass(frozen=True)
 class MadeHere:
@@ -127,6 +148,9 @@ class MadeHere:
 
     def publish(self, store: TableStore, table: str, ds: str) -> tuple[int, int]:
         return store.overwrite(table, conform(table, self.frame), ds), self.frame.height
+
+    def append(self, store: TableStore, table: str) -> int:
+        return store.append(table, conform(table, self.frame), TABLES[table].key)
 
 
 @dataclass(frozen=True)
@@ -180,6 +204,14 @@ class SparkTables:
         mine, rows = (read_table(self.session, each.store, each.table, each.ds, each.version) for each in (own, splits))
         return asked(recipe, mine, other, rows, rule, bags, self.engine.buckets)
 
+    def vectors(self, texts: pl.DataFrame, encoder: Encoder) -> Iterator[Vectors] | None:
+        if encoder.kind == "openai":  # one process keeps to the endpoint's limits and to the cap
+            return None
+        from features.spark.encoding import encode_waves
+
+        waves = encode_waves(self.session, texts, encoder)
+        return (Vectors(MadeOnSpark(wave.rows), wave.done, wave.limit) for wave in waves)
+
 
 @dataclass(frozen=True)
 class MadeOnSpark:
@@ -201,3 +233,11 @@ class MadeOnSpark:
         written = overwrite(store, table, self.rows, given, ds)
         self.rows.unpersist()
         return written
+
+    def append(self, store: TableStore, table: str) -> int:
+        from features.spark.frames import schema_of
+        from features.spark.writing import append
+
+        added = append(store, table, self.rows, conform(table, schema_of(self.rows).to_frame()).schema)
+        self.rows.unpersist()
+        return added

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import polars as pl
 
+from features.answer_measures import ExampleMeter, measure_generated, measure_partitions, measure_prompts
 from features.corpus import Corpus
 from features.drift import vector_drift
 from features.gates import check_tables, raise_if_any_failed
@@ -34,7 +35,11 @@ from schemas.expectations import (
     drift_suite,
     embedding_suite,
     event_suite,
+    generated_suite,
+    instruction_suite,
     neighbour_suite,
+    partition_suite,
+    prompt_suite,
     recommendation_suite,
     split_suite,
 )
@@ -102,6 +107,32 @@ def with_profiles_before(night: Night, profiles: pl.DataFrame, reread: bool) -> 
     """
     columns = ["kind", "id", "recipe", "field", "key", "text"]
     return against_before(profiles, None if reread else _before(night, "profiles", columns), "key", "text")
+
+
+def gate_answers(night: Night, tables: Mapping[str, pl.DataFrame], compared: Sequence[str]) -> None:
+    """Judge what was asked and made of it beside texts: prompts, and the generated items and partitions there are.
+
+    `compared`: the recipes that ask for everyone every night. Raises GateError.
+    """
+    ids, end, prompts = _ids(night), end_of(night.ds), tables["prompts"]
+    before = _rows_before(night, "prompts", "recipe", compared)
+    checks = [(prompt_suite(night.run.gates), measure_prompts(prompts, ids, before, end))]
+    if (generated := tables.get("generated_items")) is not None and generated.height:
+        checks.append((generated_suite(), measure_generated(generated, ids)))
+    if (partitions := tables.get("partitions")) is not None and partitions.height:
+        checks.append((partition_suite(), measure_partitions(partitions, ids, end)))
+    gate(night, "answers", checks)
+
+
+def gated_examples(night: Night, blocks: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The blocks of `instructions` as they come; raises GateError after the last, before they are published."""
+    if not is_on(night, "instructions"):
+        yield from blocks
+        return
+    meter = ExampleMeter(_ids(night))
+    yield from meter.through(blocks)
+    before = _rows_before(night, "instructions", "name", [entry.name for entry in night.run.instructions])
+    gate(night, "instructions", [(instruction_suite(night.run.gates), meter.measured(before))])
 
 
 def gate_embeddings(night: Night, frame: pl.DataFrame) -> None:
@@ -175,6 +206,13 @@ def _before(
     """A table as the night before has published it; None where there is none."""
     ds = night_before(night, table)
     return None if ds is None else night.store.read(table, ds, columns=columns, where=where)
+
+
+def _rows_before(night: Night, table: str, column: str, names: Sequence[str]) -> dict[str, int]:
+    """Rows of the night before by name, of those that have enough to be compared."""
+    before = _before(night, table, [column], pl.col(column).is_in(list(names)))
+    counts = {} if before is None else dict(before[column].value_counts().rows())
+    return {name: count for name, count in counts.items() if count >= night.run.gates.min_compared}
 
 
 def _events_before(night: Night) -> EventSummary | None:

@@ -11,6 +11,8 @@ from typing import Any
 from features.maintenance import DAY, compact, pinned_versions, vacuum
 from features.releases import Release, Releases
 from features.store import DeltaStore
+from pipelines.night import work_folder
+from pipelines.old_models import remove_old_models
 from schemas.errors import ConfigError
 from schemas.run import load_run
 
@@ -27,18 +29,21 @@ def compact_lake(file: Path, lake: str | None = None, tables: Sequence[str] = ()
 def vacuum_lake(
     file: Path, lake: str | None = None, keep_releases: int | None = None, days: int = 7, dry_run: bool = False
 ) -> dict[str, Any]:
-    """Delete the files of every table that no kept version names.
+    """Delete the files of every table that no kept version names, and the models of nights that are not kept.
 
     Kept are the last `keep_releases` releases (None: all) with what their tables were made from, the live versions, and
     those of the last `days` days. Releases before them can no longer be read. Raises ConfigError for 0 releases.
     """
     if keep_releases is not None and keep_releases < 1:
         raise ConfigError(f"vacuum: --keep-releases: expected 1 or more, found {keep_releases}")
-    store = DeltaStore(load_run(file, lake=lake).lake)
+    run = load_run(file, lake=lake)
+    store = DeltaStore(run.lake)
     kept = _kept(Releases(store).all(), keep_releases, days)
     pins = pinned_versions(store, kept)
     found = [vacuum(store, name, pins.get(name, ()), days, dry_run) for name in store.names()]
-    return {"releases": [each.number for each in kept], "dry_run": dry_run, "tables": [asdict(each) for each in found]}
+    models = remove_old_models(work_folder(run), store, kept, days, dry_run)
+    numbers = [each.number for each in kept]
+    return {"releases": numbers, "dry_run": dry_run, "tables": [asdict(each) for each in found], "models": models}
 
 
 def compact_lines(found: dict[str, Any]) -> list[str]:
@@ -53,13 +58,20 @@ def compact_lines(found: dict[str, Any]) -> list[str]:
 def vacuum_lines(found: dict[str, Any]) -> list[str]:
     """A line on the releases that stay, and one for each table with files to delete."""
     numbers = ", ".join(map(str, found["releases"])) or "none yet"
-    done = "would be deleted" if found["dry_run"] else "deleted"
-    return [f"releases that stay readable: {numbers}"] + [
-        f"{each['table']}: {each['files']:,} files {done}, {each['bytes'] / 1e6:,.1f} MB; "
-        f"{len(each['kept'])} versions stay"
-        for each in found["tables"]
-        if each["files"]
-    ]
+    done, models = "would be deleted" if found["dry_run"] else "deleted", found["models"]
+    old = (
+        [f"models: {models['folders']:,} folders {done}, {models['bytes'] / 1e6:,.1f} MB"] if models["folders"] else []
+    )
+    return (
+        [f"releases that stay readable: {numbers}"]
+        + [
+            f"{each['table']}: {each['files']:,} files {done}, {each['bytes'] / 1e6:,.1f} MB; "
+            f"{len(each['kept'])} versions stay"
+            for each in found["tables"]
+            if each["files"]
+        ]
+        + old
+    )
 
 
 def _kept(releases: Sequence[Release], keep: int | None, days: int) -> list[Release]:

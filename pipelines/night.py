@@ -107,7 +107,13 @@ class Night:
 
     def append(self, table: str, frame: pl.DataFrame) -> int:
         """Add the rows whose key a growing table does not have; returns how many."""
-        added = self.store.append(table, conform(table, frame), TABLES[table].key)
+        return self._added(table, self.store.append(table, conform(table, frame), TABLES[table].key))
+
+    def append_made(self, table: str, made: Made) -> int:
+        """`append` with rows of a table engine, whose keys the table does not have."""
+        return self._added(table, made.append(self.store, table))
+
+    def _added(self, table: str, added: int) -> int:
         if added:
             version = self.store.version(table)
             self.trace.wrote((table, None), version, True, file_hash(self.run.file))

@@ -250,6 +250,10 @@ def _judge_profiles(night: Night, rows: pl.DataFrame) -> None:
     gating.gate_rows(night, profile_suite(night.run.gates), against_ids(judged, ids))
 
 
+def _judge_prompts(night: Night, rows: pl.DataFrame) -> None:
+    gating.gate_answers(night, {"prompts": rows}, [recipe.name for recipe in night.run.recipes])
+
+
 def _judge_lists(night: Night, rows: pl.DataFrame) -> None:
     list(gating.gated_lists(night, night.corpus(), [rows], str(rows["model"][0]), "graph"))
 
@@ -261,6 +265,7 @@ def _judge_neighbours(night: Night, rows: pl.DataFrame) -> None:
 JUDGES: Mapping[str, Callable[[Night, pl.DataFrame], None]] = {
     **{name: _judge_source(name) for name in ("users", "items", "interactions")},
     "splits": gating.gate_splits,
+    "prompts": _judge_prompts,
     "profiles": _judge_profiles,
     "embeddings": gating.gate_embeddings,
     "semantic_ids": gating.gate_codes,

@@ -1,4 +1,4 @@
-"""Faults to plant in front of the gates: 65 kinds over all gated tables, each in four severities.
+"""Faults to plant in front of the gates: 70 kinds over the tables of a night with texts, each in four severities.
 
 Kinds and severities were chosen before any result was known: of what a table has some of anyway (lost rows, blanks,
 drift) 20, 40, 60 or 90 %; of what it must never have one row, or 1, 10 or 50 % of them.
@@ -182,6 +182,11 @@ KINDS: Mapping[tuple[str, str], tuple[Plant, tuple[float, ...]]] = {
     ("splits", "order twice"): (set_to("order", 0), NEVER),
     ("splits", "times of the future"): (set_to("time", LATER), NEVER),
     ("splits", "part null"): (set_to("part", None), NEVER),
+    ("prompts", "rows lost"): (drop, SOME),
+    ("prompts", "row twice"): (twice, NEVER),
+    ("prompts", "no call"): (set_to("key", None), NEVER),
+    ("prompts", "ids that are not there"): (set_to("id", pl.lit("x") + pl.col("id")), NEVER),
+    ("prompts", "events of the future"): (set_to("max_time", LATER), NEVER),
     ("profiles", "texts blank"): (set_to("text", " "), SOME),
     ("profiles", "one text for many"): (set_to("text", "A reader of good books."), SOME),
     ("profiles", "texts cut off"): (set_to("text", pl.col("text").str.head(5)), SOME),

@@ -108,7 +108,7 @@ def vacuum(
     lake: LakeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete files that no kept version of a table names; older releases than the kept ones can no longer be read."""
+    """Delete files that no kept version of a table names, and models of nights before; older releases are gone then."""
     from pipelines.maintaining import vacuum_lake, vacuum_lines
 
     found = vacuum_lake(run, lake, keep_releases, days, dry_run)

@@ -21,7 +21,7 @@ from language_models.ledger import Ledger
 from pipelines import rows
 from pipelines.calls import publish_calls
 from pipelines.desk import Desk, open_desk
-from pipelines.gating import gate_rows, with_profiles_before
+from pipelines.gating import gate_answers, gate_rows, with_profiles_before
 from pipelines.llm_runs import llm_runs
 from pipelines.night import Counts, Night, step
 from pipelines.quality import judge_answers, publish_quality
@@ -109,6 +109,8 @@ def _publish(desk: Desk, asked: dict[str, Counts], reread: bool = False) -> Coun
         check_sources(generation.lineage, desk.corpus)
     tables = _gated_tables(desk, read, reread)
     prompts = rows.prompt_rows(desk.corpus, read)
+    everyone = [recipe.name for recipe in desk.recipes if not recipe.partitioned]
+    gate_answers(night, {**tables, "prompts": prompts}, everyone)
     night.publish("prompts", prompts)
     for name, frame in tables.items():
         version = night.publish(name, frame)

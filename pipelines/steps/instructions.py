@@ -15,6 +15,7 @@ from features.instructions.titles import unique_titles
 from features.instructions.wording import code_text
 from features.recipes import RECIPES
 from features.table import align_texts
+from pipelines.gating import gated_examples
 from pipelines.model_inputs import aligned
 from pipelines.night import Counts, Night, step
 from schemas.sections import Instructions
@@ -26,7 +27,7 @@ def instruct(night: Night) -> Counts:
     if not night.run.instructions:
         return {"instructions": []}
     told: dict[str, int] = dict.fromkeys([entry.name for entry in night.run.instructions], 0)
-    _, rows = night.publish_blocks("instructions", _blocks(night, told))
+    _, rows = night.publish_blocks("instructions", gated_examples(night, _blocks(night, told)))
     for name, count in told.items():
         night.progress.say(f"instruct: {name}: {count:,} examples")
     return {"rows": rows, "instructions": [{"name": name, "rows": count} for name, count in told.items()]}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -11,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.recipes import can_write
-from features.table_engine import Place, table_engine
+from features.table_engine import Place, Vectors, table_engine
 from language_models.encoders.shards import ShardEncoder, shard_encoder
 from language_models.protocols import Encoded
 from language_models.stopping import stop_requests
@@ -63,25 +65,53 @@ def encode(night: Night) -> Counts:
     name, done = night.run.encoder.label, Encoded()
     todo = distinct.join(known_texts(night, name), on="text_hash", how="anti", maintain_order="left")
     if todo.height:
-        with stop_requests() as stop, shard_encoder(night.run.encoder, stop) as encoder:
-            _write_vectors(night, todo, encoder)
-            done = encoder.done
-            _say_truncated(night, done, encoder.limit)
-            if done.texts < todo.height:
-                raise StopError(
-                    f"encode: stopped by a signal; {done.texts:,} of {todo.height:,} new texts are encoded and kept; "
-                    "the same command goes on from there"
-                )
+        with stop_requests() as stop:
+            done, limit = _encode(night, _from_long_to_short(todo), stop)
+        _say_truncated(night, done, limit)
+        if done.texts < todo.height:
+            raise StopError(
+                f"encode: stopped by a signal; {done.texts:,} of {todo.height:,} new texts are encoded and kept; "
+                "the same command goes on from there"
+            )
     counts = {"texts": texts.height, "distinct": distinct.height, "encoded": todo.height, "encoder": name}
     rate = round(_truncation_rate(done), 6)
     spent = {"truncated": done.truncated, "truncation_rate": rate, "tokens": done.tokens, "cost_usd": done.cost_usd}
     return {**counts, **spent}
 
 
+def _encode(night: Night, todo: pl.DataFrame, stop: threading.Event) -> tuple[Encoded, int | None]:
+    """Write the vectors of texts, by the table engine where it encodes; what was done, and the encoder's limit."""
+    waves = table_engine(night.run.engine).vectors(todo, night.run.encoder)
+    if waves is not None:
+        return _write_waves(night, waves, todo.height, stop)
+    with shard_encoder(night.run.encoder, stop) as encoder:
+        _write_vectors(night, todo, encoder)
+        return encoder.done, encoder.limit
+
+
+def _write_waves(
+    night: Night, waves: Iterator[Vectors], total: int, stop: threading.Event
+) -> tuple[Encoded, int | None]:
+    """Append what a table engine has encoded wave by wave; after a stop request the wave that is made is the last."""
+    done, limit, began = Encoded(), None, time.monotonic()
+    with night.progress.track(f"encode with {night.run.encoder.label}", total) as advance:
+        for wave in waves:
+            night.append_made("vectors", wave.made)
+            done, limit = done + wave.done, wave.limit
+            advance(wave.done.texts, f"{done.texts / (time.monotonic() - began):,.0f} texts a second")
+            if stop.is_set():
+                break
+    return done, limit
+
+
+def _from_long_to_short(texts: pl.DataFrame) -> pl.DataFrame:
+    return texts.sort(pl.col("text").str.len_chars(), descending=True)
+
+
 def _write_vectors(night: Night, todo: pl.DataFrame, encoder: ShardEncoder) -> None:
     """Append what is encoded chunk by chunk, as the encoder finishes them."""
     name = night.run.encoder.label
-    chunks = spread(list(todo.sort(pl.col("text").str.len_chars(), descending=True).iter_slices(CHUNK)))
+    chunks = spread(list(todo.iter_slices(CHUNK)))
     began, written = time.monotonic(), 0
     with night.progress.track(f"encode with {name}", todo.height) as advance:
         for number, vectors in encoder.encode([chunk["text"].to_list() for chunk in chunks]):

@@ -78,6 +78,12 @@ class ListGate(Gate):
     distinct_share: float = Field(0.5, ge=0, description="items in any list against the night before, of one model")
 
 
+class GrowthGate(Gate):
+    """A table that a night may not lose much of."""
+
+    min_share: float = Field(0.8, ge=0, description="rows against the night before")
+
+
 class NeighbourGate(Gate):
     """Neighbours of items."""
 
@@ -92,11 +98,15 @@ class GateTables(Section):
     items: CatalogueGate = CatalogueGate()
     interactions: EventGate = EventGate()
     splits: SplitGate = SplitGate()
+    prompts: GrowthGate = GrowthGate()
     profiles: ProfileGate = ProfileGate()
     answer_quality: Gate = Gate()
     llm_edges: Gate = Gate()
+    generated_items: Gate = Gate()
+    partitions: Gate = Gate()
     embeddings: EmbeddingGate = EmbeddingGate()
     semantic_ids: Gate = Gate()
+    instructions: GrowthGate = GrowthGate()
     recommendations: ListGate = ListGate()
     neighbours: NeighbourGate = NeighbourGate()
 
@@ -106,8 +116,8 @@ class Gates(Section):
 
     coverage: float = Field(0.9, ge=0, le=1, description="share of asked entities that must have a profile")
     user_coverage: float | None = Field(None, ge=0, le=1, description="coverage for users where it differs")
-    min_characters: int = Field(10, ge=0)
-    max_characters: int = Field(4000, gt=0)
+    min_characters: int = Field(10, ge=0, description="of a text; not of fields that are names")
+    max_characters: int = Field(4000, gt=0, description="of a text")
     duplicates: float = Field(
         0.05, ge=0, le=1, description="share of rows whose text may stand under another id as well"
     )

@@ -1,6 +1,8 @@
 """`loregraph compact` and `vacuum`: every kept release reads the same before and after, and dropped ones say so."""
 
 import json
+import os
+import time
 from pathlib import Path
 
 import polars as pl
@@ -9,14 +11,15 @@ from typer.testing import CliRunner
 
 from features.delta import write_rows
 from features.feature_store import FeatureStore
-from features.releases import Releases, pinned
+from features.releases import ReleasedModel, Releases, pinned
 from features.store import DeltaStore
 from pipelines.cli import app
 from pipelines.lineage import save_lineage
-from pipelines.maintaining import compact_lake, vacuum_lake
+from pipelines.maintaining import compact_lake, vacuum_lake, vacuum_lines
 from pipelines.night import open_night
 from schemas.errors import StoreError
 from schemas.run import load_run
+from schemas.tables import TABLES
 from tests.support.released_world import release, tables, vectors
 
 DS = ("2026-01-01", "2026-01-02", "2026-01-02", "2026-01-03")  # the second night was made again
@@ -69,6 +72,31 @@ def test_the_live_release_stays_whatever_night_it_is_of(file) -> None:
     before = content(file, 5)
     assert vacuum_lake(file, keep_releases=1, days=0)["releases"] == [5]
     assert content(file, 5) == before
+
+
+def model(file: Path, name: str, age_days: float = 0.0) -> Path:
+    """A model's folder in the work folder, last written so long ago."""
+    folder = file.parent / "lake" / "_work" / "models" / name
+    folder.mkdir(parents=True)
+    (folder / "checkpoint.safetensors").write_bytes(b"0" * 1000)
+    for each in (folder / "checkpoint.safetensors", folder):
+        os.utime(each, (then := time.time() - age_days * 86_400, then))
+    return folder
+
+
+def test_models_stay_while_a_kept_release_or_the_last_night_names_them(file) -> None:
+    night = open_night(load_run(file), "2026-01-03")
+    rows = TABLES["models"].empty()
+    named = pl.DataFrame({"name": ["last"], "seed": [1], "folder": ["models/last/a-1"]})
+    night.publish("models", pl.concat([rows, named], how="diagonal"))
+    Releases(night.store).add("2026-01-03", {}, reason="x", model=ReleasedModel("live", 1, "h", "models/live/b-1"))
+    kept = [model(file, "live/b-1", 30), model(file, "last/a-1", 30), model(file, "new/c-1", 1)]
+    old = model(file, "old/d-1", 30)
+    assert vacuum_lake(file, days=7, dry_run=True)["models"] == {"folders": 1, "bytes": 1000}
+    assert old.exists()
+    assert vacuum_lines(vacuum_lake(file, days=7))[-1] == "models: 1 folders deleted, 0.0 MB"
+    assert not old.exists()
+    assert all(folder.exists() for folder in kept)
 
 
 def test_releases_of_the_last_days_stay(file) -> None:

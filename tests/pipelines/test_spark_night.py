@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
 import pytest
 
 from features.spark import open_session
 from features.store import DeltaStore
-from pipelines.steps import ingest, plan, split
+from pipelines.steps import encode, generate, ingest, materialize, plan, split
 from schemas.run import load_run
 from schemas.sections import Engine
 from tests.support.small_world import RUN
@@ -47,3 +48,23 @@ def test_the_first_steps_of_a_night_are_the_same(nights):
     version = spark.version("splits")
     split(nights[1], DS)
     assert spark.version("splits") == version
+
+
+@pytest.mark.slow
+def test_embeddings_are_those_of_polars_and_a_second_night_encodes_nothing(nights):
+    pytest.importorskip("sentence_transformers")
+    for step in (ingest, split, generate):
+        for run in nights:
+            step(run, DS)
+    on_polars, on_spark = (told(encode(run, DS)) for run in nights)
+    assert on_spark.pop("tokens") == on_polars.pop("tokens")
+    assert on_spark == on_polars
+    assert on_spark["encoded"] > 0
+    for run in nights:
+        materialize(run, DS)
+    left, right = (DeltaStore(run.lake).read("embeddings", ds=DS).sort("kind", "source", "id") for run in nights)
+    names = ["kind", "id", "source", "text_hash", "dim"]
+    assert left.select(names).equals(right.select(names))
+    ours, theirs = (np.stack(each["vector"].to_list()) for each in (left, right))
+    np.testing.assert_allclose(theirs, ours, atol=1e-5)
+    assert encode(nights[1], DS)["encoded"] == 0
