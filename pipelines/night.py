@@ -163,7 +163,8 @@ class Night:
 def open_night(run: Run, ds: str) -> Night:
     """Open a night's places. Raises ConfigError for a date that is none, StoreError for a folder it cannot make."""
     try:
-        datetime.date.fromisoformat(ds)
+        if datetime.date.fromisoformat(ds).isoformat() != ds:  # 20261122 would be another partition
+            raise ValueError(ds)
     except ValueError:
         raise ConfigError(f"--ds: {ds!r}: expected a date such as 2026-11-22") from None
     work = work_folder(run)

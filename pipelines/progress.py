@@ -1,4 +1,7 @@
-"""Progress of long work on stderr: a live bar on a terminal, a plain line every few seconds otherwise."""
+"""Progress of long work on stderr: a live bar on a terminal, a plain line every few seconds otherwise.
+
+What is going on is also remembered, so that whoever watches the process (`watching.pulse`) can tell it to others.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,21 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 Advance = Callable[[int, str], None]  # (how many more are done, a short note)
 LINE_EVERY_S = 5.0
+
+
+@dataclass(eq=False)
+class Tracked:
+    """How far a piece of work is; `total` is None where nobody knows it."""
+
+    label: str
+    total: int | None
+    done: int = 0
+    note: str = ""
+    began: float = field(default_factory=time.time)  # unix seconds
 
 
 class Progress:
@@ -16,18 +31,37 @@ class Progress:
 
     def __init__(self, shown: bool = True) -> None:
         self.shown = shown
+        self._tracked: list[Tracked] = []
+
+    @property
+    def now(self) -> Tracked | None:
+        """The innermost work that is being tracked."""
+        return next(reversed(self._tracked), None)
 
     @contextmanager
     def track(self, label: str, total: int | None = None) -> Iterator[Advance]:
         """Show `label` while the block runs; the block calls the yielded function as it gets on."""
         bar = (_bar if sys.stderr.isatty() else _lines) if self.shown else _unheard
-        with bar(label, total) as advance:
-            yield advance
+        mine = Tracked(label, total)
+        self._tracked.append(mine)
+        try:
+            with bar(label, total) as advance:
+                yield _noted(mine, advance)
+        finally:
+            self._tracked.remove(mine)
 
     def say(self, line: str) -> None:
         """One line on stderr."""
         if self.shown:
             print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _noted(mine: Tracked, advance: Advance) -> Advance:
+    def both(count: int, note: str) -> None:
+        mine.done, mine.note = mine.done + count, note
+        advance(count, note)
+
+    return both
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 
 from pipelines.ui.rendering import HERE, Link, page
 from pipelines.ui.routes import ROUTERS
-from pipelines.ui.security import COOKIE, Gate, Shielded, TokenGate, open_to_all
+from pipelines.ui.security import COOKIE, Gate, LoginNeeded, Shielded, TokenGate, open_to_all
 from pipelines.ui.shelf import Shelf
 from schemas.errors import ConfigError, DataError, LoregraphError, StoreError
 
@@ -71,6 +71,8 @@ def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 401 and isinstance(error.detail, str) and "token" in error.detail:
         return page(request, "sign_in.html.j2", 401, wrong=False)
+    if isinstance(error, LoginNeeded):
+        return page(request, "error.html.j2", 401, title="Log in first", message=str(error.detail), login=error.address)
     title = "No such page" if error.status_code == 404 else "Not possible"
     return page(request, "error.html.j2", error.status_code, title=title, message=str(error.detail))
 

@@ -26,6 +26,7 @@ PAGES = (  # route -> its name in the navigation
     ("users", "Recommendations"),
     ("live", "Live"),
 )
+IN_PATH = {"night": ("ds",), "report": ("ds",)}  # route -> what of it stands in the path, beside the run
 
 
 def page(request: Request, template: str, status: int = 200, /, **values: Any) -> HTMLResponse:
@@ -36,6 +37,7 @@ def page(request: Request, template: str, status: int = 200, /, **values: Any) -
         "shelf": None,
         "here": "",
         "ds": None,
+        "login": None,  # where one logs in, where that is what is missing
     }
     text = environment().get_template(template).render(**about | values, link=Link(request))
     return HTMLResponse(text.encode("utf-8", "replace"), status)  # half of a surrogate pair cannot be sent
@@ -50,6 +52,7 @@ class Link:
     def __call__(self, name: str, shelf: Shelf | None = None, **query: Any) -> str:
         """The path of a route, for a run where it is one of a run; a value of None or "" is left out of the query."""
         known = {"run": shelf.name} if shelf else {}
+        known |= {part: query.pop(part) for part in IN_PATH.get(name, ())}
         path = self._request.scope.get("root_path", "") + str(self._request.app.url_path_for(name, **known))
         asked = urlencode({key: value for key, value in query.items() if value not in (None, "")})
         return f"{path}?{asked}" if asked else path

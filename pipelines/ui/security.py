@@ -40,6 +40,14 @@ async def open_to_all(request: Request) -> None:
     del request
 
 
+class LoginNeeded(HTTPException):
+    """Raised by a gate that somebody else keeps: the page then has a link to where one logs in."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(401, "you are not logged in")
+        self.address = address
+
+
 class TokenGate:
     """Lets in who shows the token: `Authorization: Bearer`, or the cookie that the sign-in form sets."""
 

@@ -10,7 +10,6 @@ import json
 import logging
 import math
 import os
-import re
 import sys
 import threading
 from collections import Counter
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import AnswerError, EngineError, LoregraphError
+from schemas.secrets import SHORTEST, masked, without_passwords
 
 PACKAGES = (
     "schemas", "language_models", "features", "evaluation", "graph_models", "recommenders", "pipelines",
@@ -36,8 +36,6 @@ FIELDS = (
 MOST_LINES = 200  # of one event in one step; the rest is counted
 LARGEST = 32 * 2**20  # bytes of a log, at which the next step begins another one
 DETAIL = 300  # characters of an error's text
-SHORTEST_SECRET = 6  # characters; a shorter key stands for nothing secret
-ADDRESS = re.compile(r"(://[^/\s:@]*):[^/\s@]+@")  # a password in an address
 
 Fields = Mapping[str, Any]
 
@@ -70,9 +68,7 @@ class JsonLines(logging.Formatter):
         return self._without_secrets(line)
 
     def _without_secrets(self, line: str) -> str:
-        for secret in self._secrets:
-            line = line.replace(secret, "***")
-        return line
+        return masked(line, self._secrets)
 
 
 class NightLog(logging.Handler):
@@ -178,7 +174,7 @@ def told_of(error: BaseException) -> dict[str, str]:
     """
     told = {"error": type(error).__name__}
     if isinstance(error, LoregraphError) and not isinstance(error, EngineError | AnswerError):
-        line = ADDRESS.sub(r"\1:***@", str(error).partition("\n")[0])
+        line = without_passwords(str(error).partition("\n")[0])
         told["detail"] = line[:DETAIL]
     return told
 
@@ -191,7 +187,7 @@ def event_of(record: logging.LogRecord) -> str:
 def secret_values(names: Iterator[str] | frozenset[str]) -> frozenset[str]:
     """What these environment variables hold."""
     values = {os.environ.get(name, "").strip() for name in names}
-    return frozenset(value for value in values if len(value) >= SHORTEST_SECRET)
+    return frozenset(value for value in values if len(value) >= SHORTEST)
 
 
 _LOCK, _OPEN = threading.Lock(), Counter[str]()  # steps that have opened a package's logger

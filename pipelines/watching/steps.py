@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.compare.memory import peak_mib, restart_peak
 from pipelines.watching.logs import WHERE, logged, secret_values, told_of, wants_json
+from pipelines.watching.pulse import beating
 from schemas.errors import BudgetError, GateError, StopError
 from schemas.run import Run
 
@@ -74,7 +75,8 @@ def watched(night: Night, name: str, part: str, about: Mapping[str, Any]) -> Ite
     seen = Seen(name, part, _next_try(night.folder / "tries" / part))
     where = {"run": night.run.name, "ds": night.ds, "step": name, "try": seen.attempt, **about}
     run = night.run
-    with logged(night.folder / "log.jsonl", where, secret_values(_secret_names(run)), wants_json(run.watch.log)):
+    secrets, pulse = secret_values(_secret_names(run)), beating(night.folder, name, part, seen.attempt, night.progress)
+    with logged(night.folder / "log.jsonl", where, secrets, wants_json(run.watch.log)), pulse:
         restart_peak()
         _start(night, seen)
         try:
@@ -181,4 +183,5 @@ def _secret_names(run: Run) -> frozenset[str]:
         *(run.llm_of_model(each) for each in run.models),
     ]
     names = {chat.key_env for chat in chats} | {run.encoder.key_env, "PGPASSWORD", "OPENLINEAGE_API_KEY"}
+    names |= {name for name in (run.online.url_env, run.airflow.webhook_env) if name is not None}
     return frozenset(names)

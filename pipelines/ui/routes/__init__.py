@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from pipelines.ui.routes import nights
+from pipelines.ui.routes import live, nights, users
 
-ROUTERS: tuple[APIRouter, ...] = (nights.router,)
+ROUTERS: tuple[APIRouter, ...] = (nights.router, users.router, live.router)

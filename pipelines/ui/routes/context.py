@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
@@ -15,8 +16,15 @@ Id = Annotated[str, Query(max_length=1000)]
 Place = Annotated[int, Query(ge=1, le=1_000_000)]  # of a page, from 1
 
 
+def readable(request: Request) -> Mapping[str, Shelf]:
+    """The runs that whoever asks may read: all, unless the gate has left some of them out for this request."""
+    shelves: Mapping[str, Shelf] = request.app.state.shelves
+    chosen: Mapping[str, Shelf] = getattr(request.state, "shelves", shelves)
+    return chosen
+
+
 def shelf_of(request: Request, run: str) -> Shelf:
-    shelves: dict[str, Shelf] = request.app.state.shelves
+    shelves = readable(request)
     if run not in shelves:
         raise HTTPException(404, f"no run {run[:80]}; there are {', '.join(shelves)}")
     return shelves[run]

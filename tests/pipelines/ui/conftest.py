@@ -1,0 +1,58 @@
+"""Two nights of a small world, made once; the page over them, for requests and for a browser."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from pipelines.ui.app import create_page
+from pipelines.ui.shelf import shelves_of
+from tests.support.ui_world import CHROMIUM, served, two_nights
+
+
+@pytest.fixture(scope="session")
+def nights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run file of the two nights; nobody may write there."""
+    return two_nights(tmp_path_factory.mktemp("page") / "world")
+
+
+@pytest.fixture
+def own_nights(nights_file: Path, tmp_path: Path) -> Path:
+    """A copy of them, to be changed."""
+    shutil.copytree(nights_file.parent, tmp_path / "world")
+    return tmp_path / "world" / nights_file.name
+
+
+@pytest.fixture
+def client(nights_file: Path) -> TestClient:
+    return TestClient(create_page(shelves_of([nights_file])))
+
+
+@pytest.fixture
+def page_of() -> Callable[[Path], TestClient]:
+    """The page over a run file."""
+    return lambda file: TestClient(create_page(shelves_of([file])))
+
+
+@pytest.fixture(scope="session")
+def site(nights_file: Path) -> Iterator[str]:
+    """The address of the page over the two nights."""
+    with served(create_page(shelves_of([nights_file]))) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A headless browser. Skipped where Playwright or Chromium is not installed."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"{CHROMIUM} is not installed")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
