@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from language_models.ledger.database import LOOKUP, Database, Row
@@ -51,6 +51,14 @@ FROM states CROSS JOIN answers WHERE answers.call = states.number AND finish_rea
 """
 
 
+class Looked(Protocol):
+    """Where rows are looked up by key."""
+
+    def lookup(self, sql: str, keys: Iterable[str], values: Sequence[object] = ()) -> Iterator[Row]:
+        """As of a Database."""
+        ...
+
+
 def settled(database: Database, keys: Iterable[str]) -> dict[str, State]:
     return dict(database.lookup(SETTLED, keys))
 
@@ -74,7 +82,7 @@ def calls(database: Database, keys: Iterable[str]) -> list[Call]:
     return [_call(row) for row in _ordered(database, f"{CALLS} WHERE key IN", keys)]
 
 
-def accounts(database: Database, keys: Iterable[str]) -> Iterator[Account]:
+def accounts(database: Looked, keys: Iterable[str]) -> Iterator[Account]:
     """Some hundred calls are in memory at a time, and every instruction once."""
     instructions: dict[str, tuple[str, str]] = {}
     for some in chunks(dict.fromkeys(keys), LOOKUP):
@@ -96,7 +104,7 @@ def holders(database: Database) -> set[str]:
     return {row[0] for row in database.query("SELECT DISTINCT holder FROM states WHERE holder IS NOT NULL")}
 
 
-def _ordered(database: Database, sql: str, keys: Iterable[str]) -> list[Row]:
+def _ordered(database: Looked, sql: str, keys: Iterable[str]) -> list[Row]:
     return sorted(database.lookup(sql, dict.fromkeys(keys)), key=lambda row: int(row[0]))
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from language_models.ledger.address import Address
+from language_models.ledger.database import LOOKUP, Row, marks
+from language_models.ledger.lookups import accounts
 from language_models.ledger.money import PICO
-from language_models.ledger.types import Totals
+from language_models.ledger.types import Account, Totals
+from schemas.chunks import chunks
 from schemas.errors import StoreError
 
 WITHIN_S = 3  # of a connection, and of a question
@@ -31,17 +35,42 @@ def peek(where: str | Path, night: str) -> Seen | None:
     return _sqlite(Path(where), night)
 
 
-def _sqlite(file: Path, night: str) -> Seen | None:
+def peek_calls(file: Path, keys: Iterable[str]) -> list[Account]:
+    """What a ledger file keeps of calls; nothing where it is not there. Raises StoreError where it cannot be read."""
     if not file.is_file():
-        return None
+        return []
+    with _looking_at(file) as ledger:
+        return list(accounts(_Looking(ledger), keys))
+
+
+class _Looking:
+    """Look-ups over a connection that cannot write."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def lookup(self, sql: str, keys: Iterable[str], values: Sequence[object] = ()) -> Iterator[Row]:
+        for some in chunks(keys, LOOKUP):
+            yield from self._connection.execute(f"{sql} ({marks(some)})", (*values, *some))
+
+
+@contextmanager
+def _looking_at(file: Path) -> Iterator[sqlite3.Connection]:
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=WITHIN_S)) as ledger:
-            money = ledger.execute(f"{SPENT} ?", (night,)).fetchall()
-            return _seen(money, ledger.execute(f"{IN_FLIGHT} ?", (night,)).fetchall())
+            yield ledger
     except sqlite3.Error as error:
         raise StoreError(
             f"{file}: the ledger cannot be looked at: {error}; try again when the step has ended"
         ) from None
+
+
+def _sqlite(file: Path, night: str) -> Seen | None:
+    if not file.is_file():
+        return None
+    with _looking_at(file) as ledger:
+        money = ledger.execute(f"{SPENT} ?", (night,)).fetchall()
+        return _seen(money, ledger.execute(f"{IN_FLIGHT} ?", (night,)).fetchall())
 
 
 def _postgres(address: str, night: str) -> Seen | None:

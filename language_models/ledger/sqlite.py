@@ -43,6 +43,8 @@ class SqliteDatabase(Database):
         self._reading = threading.Lock()
         with self.errors():
             path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                path.touch(mode=0o600)  # prompts and answers are its owner's; whoever shares it widens the mode once
             self._writes = self._connect(WRITE_CACHE_KIB)
             self._writes.execute("PRAGMA busy_timeout = 0")  # the queue waits
             try:

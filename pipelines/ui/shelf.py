@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ class Shelf:
         self.run: Run = load_run(file, lake=lake)
         self.store = DeltaStore(self.run.lake)
         self.work = work_folder(self.run)
-        self._frames: OrderedDict[tuple[str, str | None, int], pl.DataFrame] = OrderedDict()
+        self._frames: OrderedDict[Hashable, pl.DataFrame] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
@@ -58,12 +58,20 @@ class Shelf:
         night = ds if TABLES[table].nightly else None
         if not self.store.exists(table, night):
             return TABLES[table].empty()
-        key = (table, night, self.store.version(table))
-        with self._lock:
-            if key in self._frames:
-                self._frames.move_to_end(key)
-                return self._frames[key]
-        return self._keep(key, self.store.read(table, night, key[2]))
+        version = self.store.version(table)
+        return self._kept((table, night, version), lambda: self.store.read(table, night, version))
+
+    def made(self, tables: Sequence[str], ds: str, make: Callable[..., pl.DataFrame]) -> pl.DataFrame:
+        """What `make` makes of a night of some tables; made again only where one of them has another version."""
+        versions = [self.store.version(table) if self.has(table, ds) else None for table in tables]
+        key = (make.__qualname__, *tables, ds, *versions)
+        return self._kept(key, lambda: make(*(self.frame(table, ds) for table in tables)))
+
+    def warm(self) -> None:
+        """Read what the first pages show, so that nobody waits for it."""
+        for table in ("profiles", "items"):
+            if nights := self.nights():
+                self.frame(table, nights[-1])
 
     def past(self, ds: str) -> Past:
         """The tables in the versions that belong to a night."""
@@ -77,7 +85,12 @@ class Shelf:
         """Records and reports of a night."""
         return self.work / "nights" / ds
 
-    def _keep(self, key: tuple[str, str | None, int], frame: pl.DataFrame) -> pl.DataFrame:
+    def _kept(self, key: Hashable, make: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+        with self._lock:
+            if key in self._frames:
+                self._frames.move_to_end(key)
+                return self._frames[key]
+        frame = make()
         with self._lock:
             self._frames[key] = frame
             while len(self._frames) > FRAMES:

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from pipelines.ui.routes import live, nights, users
+from pipelines.ui.routes import answers, live, nights, rejects, texts, users
 
-ROUTERS: tuple[APIRouter, ...] = (nights.router, users.router, live.router)
+ROUTERS: tuple[APIRouter, ...] = tuple(each.router for each in (nights, texts, answers, rejects, users, live))
