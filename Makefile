@@ -10,13 +10,17 @@ PORT ?= 8080
 BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
-.PHONY: help night test test-slow lint airflow clean
+.PHONY: help night ui test test-slow lint docs audit lock sbom release airflow clean
 
 help:
 	@echo "make night      set up .venv and run the main job on the sample (RUN=FILE for another run file)"
+	@echo "make ui         a web page over the nights of the run file"
 	@echo "make test       set up .venv and run the tests"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make lint       ruff, mypy and import-linter"
+	@echo "make docs       the documentation as a site: docs/_build/html/index.html"
+	@echo "make audit      known vulnerabilities of what the locks install"
+	@echo "make lock       write infra/locks again; make sbom, make release: bills of materials, all of a release in dist/"
 	@echo "make airflow    a local Airflow with the DAGs loaded"
 	@echo "make clean      remove .venv, the lake and caches"
 
@@ -42,6 +46,9 @@ help:
 night: .venv/.night
 	$(BIN)/loregraph night --run $(RUN)
 
+ui: .venv/.night
+	$(BIN)/loregraph ui --run $(RUN)
+
 ALONE = tests/benchmarks tests/dags tests/language_models
 
 test: .venv/.dev
@@ -57,8 +64,24 @@ lint: .venv/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: .venv/.dev
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --nitpicky -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+audit: .venv/.dev
+	$(BIN)/python -m infra.release.audit
+
+lock: .venv/.dev
+	$(BIN)/python -m infra.release.locks
+
+sbom: .venv/.dev
+	$(BIN)/python -m infra.release.sbom
+
+release: .venv/.dev
+	$(BIN)/python -m infra.release.build
+
 airflow: .venv/.airflow
 	$(BIN)/python infra/airflow/start.py --run $(RUN) --port $(PORT)
 
 clean:
-	rm -rf .venv .airflow lake .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .airflow lake .mypy_cache .ruff_cache .pytest_cache .import_linter_cache docs/_build

@@ -128,7 +128,9 @@ def _check_features(features: Features | None, run: Run, where: str) -> None:
                 continue
             _check_recipe(recipe, ours, f"{where}.{kind}")
             if RECIPES[recipe].kind != kind:
-                raise ConfigError(f"{where}.{kind}: {source} writes {RECIPES[recipe].kind} profiles")
+                raise ConfigError(
+                    f"{where}.{kind}: {source} writes {RECIPES[recipe].kind} profiles; name a text of {kind}s"
+                )
     for recipe in features.edges:
         _check_recipe(recipe, ours, f"{where}.edges")
         if not RECIPES[recipe].gives_edges:

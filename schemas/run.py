@@ -13,6 +13,8 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from schemas.errors import ConfigError, unknown_name
+from schemas.renamed import with_new_names
+from schemas.secrets import without_passwords
 from schemas.sections import (
     Airflow,
     Click,
@@ -48,7 +50,7 @@ SHARED_LLM_KEYS = ("max_cost_usd", "ledger", "metrics_port", "shards", "redact",
 class Run(Section):
     """A whole run file."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,99}$", description="of the run, in DAGs, metrics and logs")
     lake: str = Field(description="folder or object-store URL of the tables; relative to the run file")
     work: str | None = Field(
         None, description="folder of ledger, checkpoints and reports; default: the lake, or .loregraph/NAME for a URL"
@@ -68,7 +70,7 @@ class Run(Section):
     instructions: tuple[Instructions, ...] = Field((), description="sets of examples that `instruct` makes")
     training: Training = Training()
     sequence_training: SequenceTraining = SequenceTraining()
-    seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1)
+    seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1, description="each model that draws is trained with each")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:0, ...")
     models: tuple[Model, ...] = Field((), description="what is trained and compared")
     baseline: str = Field("lightgcn", description="the model that lifts are measured against")
@@ -151,6 +153,21 @@ class Run(Section):
                 raise ValueError(unknown_name(f"click_models.{model.name}.control_of", model.control_of, names))
         return self
 
+    @model_validator(mode="after")
+    def connections_are_read(self) -> Run:
+        """Every environment variable that gets the password of a connection is one that a key is read from."""
+        for name in self.airflow.connections:
+            if name not in self.key_names:
+                raise ValueError(unknown_name("airflow.connections", name, sorted(self.key_names)))
+        return self
+
+    @property
+    def key_names(self) -> frozenset[str]:
+        """The environment variables that keys and addresses with a password are read from."""
+        own = [each.get("key_env") for each in (*(one.llm for one in self.recipes), *(one.llm for one in self.models))]
+        names = (self.llm.key_env, self.encoder.key_env, self.online.url_env, *own)
+        return frozenset(name for name in names if isinstance(name, str))
+
     def llm_of(self, recipe: str) -> Llm:
         """The chat engine's settings for one recipe: `[llm]` with the recipe's own keys on top."""
         return self._llm_with(next((each.llm for each in self.recipes if each.name == recipe), {}))
@@ -189,6 +206,7 @@ def load_run(file: Path, lake: str | None = None, max_cost_usd: float | None = N
     Raises ConfigError naming the file, the key, and the nearest valid key.
     """
     raw = _read_toml(file)
+    with_new_names(raw, file)
     folder = file.resolve().parent
     if lake is not None:
         raw["lake"] = lake if "://" in lake else str(Path(lake).resolve())  # relative to where the command runs
@@ -221,9 +239,9 @@ def _read_toml(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"{file}: no such run file; infra/runs/sample.toml is one to start from") from None
+        raise ConfigError(f"{file}: no such run file; `loregraph init FOLDER` writes one for your files") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise ConfigError(f"{file}: not a TOML file: {error}") from None
+        raise ConfigError(f"{file}: not a TOML file: {error}; mend that line") from None
 
 
 def _expand_paths(raw: dict[str, Any], folder: Path) -> None:
@@ -289,9 +307,10 @@ def _explain_one(entry: Mapping[str, Any]) -> str:
         fields = _fields_at(path[:-1])
         return unknown_name(".".join(path[:-1]) or "top level", path[-1], fields)
     if entry["type"] == "missing":
-        return f"{where}: missing"
+        return f"{where}: missing; add it"
     message = str(entry["msg"]).removeprefix("Value error, ")
-    return f"{where}: {message}, found {entry['input']!r}" if where else message
+    found = without_passwords(repr(entry["input"]))
+    return f"{where}: {message}, found {found}" if where else message
 
 
 def _fields_at(path: list[str]) -> list[str]:

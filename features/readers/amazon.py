@@ -35,7 +35,7 @@ META = {
 }
 
 
-def locate(folder: Path) -> Path | None:
+def locate(folder: Path, _data: Data) -> Path | None:
     return folder_with(folder, lambda candidate: bool(_files(candidate, meta=False)))
 
 

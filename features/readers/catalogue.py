@@ -20,7 +20,8 @@ def catalogue(frame: pl.DataFrame, unit: str) -> tuple[pl.DataFrame, pl.DataFram
     """
     file = file_of(frame)
     ids = as_id(frame["id"], f"{file}: id")
-    attributes = [as_text(frame[name]).alias(name) for name in frame.columns if name not in NO_TEXT]
+    binary = [name for name in frame.columns if name not in NO_TEXT and frame[name].dtype in (pl.Binary, pl.Object)]
+    attributes = [as_text(frame[name]).alias(name) for name in frame.columns if name not in (*NO_TEXT, *binary)]
     since = [available(frame, unit)] if AVAILABLE in frame.columns else []
     table = pl.DataFrame([ids.alias("id"), *attributes, *since])
     twice = frame.filter(ids.is_duplicated() & ids.is_not_null()).select(FILE, ROW)
@@ -34,8 +35,9 @@ def catalogue(frame: pl.DataFrame, unit: str) -> tuple[pl.DataFrame, pl.DataFram
         pl.lit("empty_id").alias("reason"),
         pl.lit("id is empty").alias("detail"),
     )
-    notes = (f"ds: column of {file} left out, the tables use that name",) if "ds" in frame.columns else ()
-    return table.filter(ids.is_not_null()), rejects, notes
+    notes = [f"{name}: column of {file} left out, bytes are no text" for name in binary]
+    notes += [f"ds: column of {file} left out, the tables use that name"] if "ds" in frame.columns else []
+    return table.filter(ids.is_not_null()), rejects, tuple(notes)
 
 
 def with_ids_of(

@@ -13,6 +13,7 @@ What a night may not know yet is gone by then (`features.readers.as_of`).
 | position that is empty or no number | reject, `bad_position` |
 | `available_from` of items or users that is no such time | DataError naming the row |
 | most timestamps after 2100, or in 1970 when `time_unit` is ms or us | DataError naming the unit that fits |
+| timestamps that are text such as 2026-11-22 10:00 | read where `time_unit` is iso, else DataError that says so |
 | a `split` value other than train, valid and test | DataError |
 | rating, timestamp, position, split or review empty in every row | the column is left out, with a note |
 | more than 5 % of the interaction rows are rejects | DataError with reasons and counts |
@@ -33,6 +34,7 @@ import polars as pl
 from features.corpus import PARTS
 from features.readers.columns import UNITS, YEAR_2100, as_id, as_number, as_seconds, as_whole
 from features.readers.source import FILE, ROW, Raw, file_of
+from features.readers.times import ISO, iso_seconds
 from schemas.errors import DataError, unknown_name
 
 OPTIONAL = ("rating", "timestamp", "position", "split", "review")
@@ -79,7 +81,7 @@ def without_rejects(rows: pl.DataFrame, raw: pl.DataFrame) -> tuple[pl.DataFrame
 def check_times(seconds: pl.Series, unit: str, file: str) -> None:
     """Raises DataError when most times make sense in another unit only. `seconds`: int64, read with `unit`."""
     middle = seconds.median()
-    if not isinstance(middle, (int, float)):
+    if unit == ISO or not isinstance(middle, (int, float)):
         return
     if middle > YEAR_2100 or (unit != "s" and middle < YEAR_1971):
         stored = middle * UNITS[unit]
@@ -107,11 +109,21 @@ def _typed_column(column: pl.Series, name: str, unit: str, file: str) -> pl.Seri
         return as_number(column, where).cast(pl.Float32).alias(name)
     if name == "timestamp":
         seconds = as_seconds(column, unit, where)
+        _check_iso(column, seconds, where)
         check_times(seconds, unit, file)
         return seconds.alias(name)
     if name == "position":
         return as_whole(column, where).alias(name)
     return column.cast(pl.String).alias(name)
+
+
+def _check_iso(column: pl.Series, seconds: pl.Series, where: str) -> None:
+    """Raises DataError where no time could be read, and all that is wrong is the unit."""
+    if column.dtype != pl.String or seconds.null_count() < len(seconds):
+        return
+    if iso_seconds(column.str.strip_chars()).null_count() < len(column):
+        found = column.drop_nulls().first()
+        raise DataError(f'{where}: expected numbers, found {found!r}; set data.time_unit = "{ISO}"')
 
 
 def _faults(rows: pl.DataFrame) -> dict[str, pl.Expr]:
@@ -149,5 +161,6 @@ def _too_many(rejects: pl.DataFrame, height: int, file: str) -> str:
         f"{row['reason']} {row['len']} (first: row {row['row']}, {row['id']!r}, {row['detail']})"
         for row in counts.iter_rows(named=True)
     )
+    reasons += ". Mend or remove these rows"
     share = f"{100 * rejects.height / height:.1f} %"
     return f"{file}: {rejects.height} of {height} interaction rows ({share}) cannot be used, at most 5 % may: {reasons}"

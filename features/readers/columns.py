@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from features.readers.source import FILE, ROW, file_of
+from features.readers.times import ISO, iso_seconds
 from schemas.errors import ConfigError, DataError, unknown_name
 
 UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000}  # per second
@@ -15,10 +16,17 @@ EXACT = 2**53  # a float holds whole numbers up to here
 
 
 def mapped(frame: pl.DataFrame, names: Mapping[str, str], key: str, required: tuple[str, ...]) -> pl.DataFrame:
-    """Rename source columns to ours. A mapped column wins over one that already has our name.
+    """Rename source columns to ours. A mapped column wins over one that already has our name; "" leaves ours out.
 
     `key` is the run file's key, such as data.columns. Raises DataError on a column that is not there.
     """
+    left_out = [ours for ours, source in names.items() if not source and ours not in required]
+    names = {ours: source for ours, source in names.items() if ours not in left_out}
+    there = [name for name in frame.columns if name not in (FILE, ROW)]
+    for ours in left_out:  # a name with a slip in it would let the column through
+        if ours not in there and key != "data.columns":
+            raise DataError(_missing(file_of(frame), ours, ours, there, key))
+    frame = frame.drop([ours for ours in left_out if ours not in names.values()], strict=False)
     there = [name for name in frame.columns if name not in (FILE, ROW)]
     for ours in {**{name: name for name in required}, **names}:
         if names.get(ours, ours) not in there:
@@ -44,7 +52,7 @@ def as_id(column: pl.Series, where: str) -> pl.Series:
     if column.dtype.is_float():
         column = _whole(column.fill_nan(None), where)
     if not (column.dtype.is_integer() or _is_text(column.dtype)):
-        raise DataError(f"{where}: expected text or whole numbers, found {column.dtype}")
+        raise DataError(f"{where}: expected text or whole numbers, found {column.dtype}; write ids so")
     text = _stripped(column)
     if text.str.contains(r"^-?\d+\.0$").all() and text.null_count() < len(text):
         text = text.str.strip_suffix(".0")  # whole numbers that some tool has written as floats
@@ -56,7 +64,9 @@ def as_number(column: pl.Series, where: str) -> pl.Series:
     if column.dtype.is_integer():
         return column
     if column.dtype.is_nested() or column.dtype.is_temporal() or column.dtype in (pl.Binary, pl.Object):
-        raise DataError(f"{where}: expected numbers, found {column.dtype}")
+        raise DataError(
+            f"{where}: expected numbers, found {column.dtype}; write one in each row, or map another column"
+        )
     text = column.cast(pl.String).str.strip_chars() if _is_text(column.dtype) else column
     number = text.cast(pl.Float64, strict=False)
     return number.set(~number.is_finite().fill_null(value=False), None)
@@ -71,18 +81,30 @@ def as_whole(column: pl.Series, where: str) -> pl.Series:
 
 
 def as_seconds(column: pl.Series, unit: str, where: str) -> pl.Series:
-    """Unix seconds as Int64, rounded down. Date and time types know their unit; numbers are in `unit`."""
+    """Unix seconds as Int64, rounded down. Date and time types know their unit; numbers are in `unit`.
+
+    With the unit `iso` text is a time in ISO 8601, or the same with a space for the T; UTC where it names no offset.
+    """
     if column.dtype in (pl.Date, pl.Datetime):
         return column.cast(pl.Datetime("us")).dt.epoch("s")
+    if unit == ISO:
+        if not _is_text(column.dtype):
+            raise DataError(
+                f"{where}: read as {ISO}: expected text, found {column.dtype}; set data.time_unit to its unit"
+            )
+        return iso_seconds(_stripped(column))
     return as_whole(column, where) // UNITS[unit]
 
 
 def as_text(column: pl.Series) -> pl.Series:
     """An attribute as String, stripped; empty is null, lists are joined with '; ', whole floats lose '.0'."""
-    if column.dtype == pl.List(pl.Struct):
-        column = column.list.eval(pl.element().drop_nulls().struct.json_encode())
     if isinstance(column.dtype, pl.Array):
         column = column.arr.to_list()
+    if column.dtype == pl.List(pl.Struct):
+        column = column.list.eval(pl.element().drop_nulls().struct.json_encode())
+    if isinstance(column.dtype, pl.List) and column.dtype.inner.is_nested():
+        inner = pl.struct(pl.element().alias("v")).struct.json_encode()
+        column = column.list.eval(inner.str.strip_prefix('{"v":').str.strip_suffix("}"))
     if isinstance(column.dtype, pl.List):
         column = column.list.eval(pl.element().cast(pl.String)).list.drop_nulls().list.join("; ")
     if isinstance(column.dtype, pl.Struct):

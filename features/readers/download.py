@@ -32,13 +32,17 @@ def ensure_data(data: Data, reader: Reader, progress: Progress | None = None) ->
     folder = Path(data.path)
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder}: expected a folder with {reader.expects}, found a file")
-    if found := reader.locate(folder):
+    if found := reader.locate(folder, data):
         return found
     if data.url is None:
         state = "found none of them" if folder.exists() else "found no such folder"
-        raise DataError(f"{folder}: expected {reader.expects}; {state}. Put the files there, or set data.url")
+        named = f"data.files.interactions = {data.files['interactions']}" if "interactions" in data.files else None
+        raise DataError(
+            f"{folder}: expected {named or reader.expects}; {state}. Put the files there, or set data.url; files with "
+            f"other names are named in data.files, and `loregraph init {folder}` writes a run file that fits them"
+        )
     download(data.url, folder, data.sha256, reader.expects, progress)
-    if found := reader.locate(folder):
+    if found := reader.locate(folder, data):
         return found
     raise DataError(f"{data.url}: unpacked into {folder}, but expected {reader.expects} in it")
 

@@ -29,7 +29,7 @@ OCCUPATIONS = [
 ]  # fmt: skip
 
 
-def locate(folder: Path) -> Path | None:
+def locate(folder: Path, _data: Data) -> Path | None:
     return folder_with(folder, lambda candidate: any((candidate / name).is_file() for name in _LAYOUTS))
 
 

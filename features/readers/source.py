@@ -53,7 +53,7 @@ class Reader:
     """One source layout: the files it expects, where they are below a folder, and how to read them."""
 
     expects: str  # file names, for error messages
-    locate: Callable[[Path], Path | None]  # the folder that holds the files, None when there is no data yet
+    locate: Callable[[Path, Data], Path | None]  # the folder that holds the files, None when there is no data yet
     read: Callable[[Path, Data, Progress | None], Raw]
 
 

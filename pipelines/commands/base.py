@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from pipelines.commands.completing import models
+
 app = typer.Typer(
     name="loregraph",
     help="What language models know about a catalogue, as feature tables, and recommenders trained on them.",
@@ -19,7 +21,9 @@ app = typer.Typer(
 RunOption = Annotated[Path, typer.Option("--run", help="Run file (TOML).", show_default=False)]
 DsOption = Annotated[str | None, typer.Option("--ds", help="Date of the night, YYYY-MM-DD; today (UTC) when left out.")]
 PastOption = Annotated[str | None, typer.Option("--ds", help="Night to read; the last one when left out.")]
-ModelOption = Annotated[str | None, typer.Option("--model", help="The one that is published when left out.")]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", help="The one that is published when left out.", autocompletion=models)
+]
 CountOption = Annotated[int, typer.Option("--k", min=1, help="How many items.")]
 LakeOption = Annotated[
     str | None, typer.Option("--lake", help="Folder or URL of the tables, instead of the run file's.")

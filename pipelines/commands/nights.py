@@ -10,6 +10,7 @@ import typer
 
 from graph_models.processes import processes
 from pipelines.commands.base import CostOption, DsOption, JsonOption, LakeOption, PastOption, RunOption, app, tell
+from pipelines.commands.completing import recipes
 
 
 def _add_job(name: str, doc: str) -> None:
@@ -61,7 +62,7 @@ def perform(
 
 @app.command()
 def reparse(
-    recipe: Annotated[str, typer.Argument(help="Recipe of the run file, such as rlmrec.item")],
+    recipe: Annotated[str, typer.Argument(help="Recipe of the run file, such as rlmrec.item", autocompletion=recipes)],
     run: RunOption,
     ds: Annotated[str | None, typer.Option("--ds", help="Night to publish; the last one when left out.")] = None,
     lake: LakeOption = None,

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from pipelines.commands.base import JsonOption, LakeOption, PastOption, RunOption, app, tell
+from pipelines.commands.completing import kinds, recipes, tables
 from schemas.errors import ConfigError
 
 
@@ -18,7 +19,8 @@ def list_parts(
         str,
         typer.Argument(
             help="recipes, backbones, objectives, adaptors, recommenders, tokenizers, instructions, click_models, "
-            "encoders, engines"
+            "encoders, engines",
+            autocompletion=kinds,
         ),
     ],
     as_json: JsonOption = False,
@@ -40,7 +42,7 @@ def list_parts(
 
 @app.command()
 def prompt(
-    recipe: Annotated[str, typer.Argument(help="Recipe, such as kar.user")],
+    recipe: Annotated[str, typer.Argument(help="Recipe, such as kar.user", autocompletion=recipes)],
     run: Annotated[Path | None, typer.Option("--run", help="Run file, whose options and wording are shown.")] = None,
     id: Annotated[str | None, typer.Option("--id", help="User or item: show the whole prompt about it.")] = None,
     ds: PastOption = None,
@@ -104,7 +106,7 @@ def simulate(context: typer.Context) -> None:
 
 @app.command()
 def table(
-    name: Annotated[str, typer.Argument(help="Table name, such as profiles")],
+    name: Annotated[str, typer.Argument(help="Table name, such as profiles", autocompletion=tables)],
     lake: Annotated[str, typer.Option("--lake", help="Folder or URL of the tables.")],
     version: Annotated[int | None, typer.Option("--version", min=0, help="An older version.")] = None,
     head: Annotated[int, typer.Option("--head", min=0, help="How many rows to show.")] = 10,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -35,5 +35,8 @@ class Airflow(Section):
     )
     webhook_env: str | None = Field(
         None, description="environment variable with the URL that failures and missed deadlines are posted to as JSON"
+    )
+    connections: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w{0,99}$")], str] = Field(
+        {}, description="environment variable of a key -> Airflow connection whose password it is, in tasks alone"
     )
     emails: tuple[str, ...] = Field((), description="told of failures through Airflow's connection smtp_default")

@@ -13,11 +13,11 @@ from schemas.sections.models import Features
 class ClickTraining(Section):
     """How a click model is trained (KAR, arXiv 2306.10933): AdamW, binary cross-entropy, early stopping."""
 
-    learning_rate: float = Field(5e-4, gt=0)
+    learning_rate: float = Field(5e-4, gt=0, description="of AdamW")
     weight_decay: float = Field(0.0, ge=0, description="decoupled, of AdamW")
     dropout: float = Field(0.0, ge=0, lt=1, description="in the deep layers and the experts")
-    batch_size: int = Field(256, gt=0)
-    max_epochs: int = Field(20, gt=0)
+    batch_size: int = Field(256, gt=0, description="samples of a step")
+    max_epochs: int = Field(20, gt=0, description="passes over the samples at most")
     patience: int = Field(3, gt=0, description="epochs without a better AUC on validation before the trainer stops")
 
 
@@ -38,14 +38,14 @@ class Click(Section):
     learning_rates: tuple[float, float] = Field((2e-4, 2e-3), description="tried: between these, evenly in logarithm")
     weight_decays: tuple[float, ...] = Field((0.0, 1e-4, 1e-2, 0.1), min_length=1, description="tried")
     dropouts: tuple[float, ...] = Field((0.0, 0.1, 0.3), min_length=1, description="tried")
-    training: ClickTraining = ClickTraining()
+    training: ClickTraining = Field(ClickTraining(), description="how click models are trained")
 
 
 class ClickModel(Section):
     """One click model, trained for every seed; its base is the first one of the same `model` that reads no text."""
 
-    name: str = Field(pattern=r"^[\w.+-]+$")
-    model: str = "din"
+    name: str = Field(pattern=r"^[\w+-][\w.+-]{0,99}$", description="unique among the click models")
+    model: str = Field("din", description="one of `loregraph list click_models`")
     options: dict[str, Option] = Field({}, description="the model's own options")
     features: Features | None = Field(None, description="texts of items and users that become its augmented vectors")
     control: Literal["none", "shuffled"] = Field("none", description="shuffled: text rows permuted within each kind")

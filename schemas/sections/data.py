@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from schemas.sections.base import Section
 
@@ -12,16 +13,29 @@ from schemas.sections.base import Section
 class Data(Section):
     """Where the raw files are and how to read them."""
 
-    format: Literal["neutral", "movielens", "amazon"] = "neutral"
+    format: Literal["neutral", "movielens", "amazon"] = Field(
+        "neutral", description="neutral: interactions, items, users as Parquet, CSV or JSON lines; or as published"
+    )
     path: str = Field(
         description="folder of the source files; relative to the run file; $NAME and ${NAME:-default} are expanded"
     )
     url: str | None = Field(None, description="archive to download into path when path has no data")
     sha256: str | None = Field(None, description="checksum of the downloaded archive")
+    files: dict[Literal["interactions", "items", "users"], str] = Field(
+        {}, description="our table name -> the source's file name below path, where it is another (neutral)"
+    )
+    separator: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1,
+        description="between the fields of a CSV file; default: a comma, in .tsv a tab",
+    )
     columns: dict[str, str] = Field({}, description="our column name -> the source's column name (interactions)")
     item_columns: dict[str, str] = Field({}, description="our column name -> the source's column name (items)")
     user_columns: dict[str, str] = Field({}, description="our column name -> the source's column name (users)")
-    time_unit: Literal["s", "ms", "us"] = Field("s", description="unit of the source's timestamps; stored as seconds")
+    time_unit: Literal["s", "ms", "us", "iso"] = Field(
+        "s", description="unit of the source's timestamps, stored as seconds; iso: text such as 2026-11-22T10:00:00Z"
+    )
     min_rating: float | None = Field(None, description="ratings below it are not positive interactions and are dropped")
     k_core: int = Field(0, ge=0, description="repeatedly drop users and items with fewer interactions; 0 keeps all")
     items_from: Literal["catalogue", "first_event"] = Field(
@@ -29,11 +43,24 @@ class Data(Section):
     )
     simulated: bool = Field(False, description="shown wherever the data is shown")
 
+    @field_validator("files")
+    @classmethod
+    def below_path(cls, files: dict[str, str]) -> dict[str, str]:
+        """Files lie in the folder: a run file that came from elsewhere reads nothing beside it."""
+        for table, name in files.items():
+            if not name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+                raise ValueError(f"{table}: expected the name of a file below data.path")
+        return files
+
 
 class Split(Section):
     """How interactions become train, valid and test."""
 
-    rule: Literal["published", "time", "ratio", "leave_one_out", "oldest"] = "time"
+    rule: Literal["published", "time", "ratio", "leave_one_out", "oldest"] = Field(
+        "time",
+        description="published: the column split; time: the last events; ratio: shares of each user's events; "
+        "leave_one_out: each user's last two; oldest: the first events of each user are train, for click models",
+    )
     valid: float = Field(
         0.1, gt=0, lt=1, description="share of valid (time, ratio; oldest: of users; published without valid: of train)"
     )

@@ -25,7 +25,7 @@ class Candidates(Section):
     top: int = Field(20, gt=1, description="items that it gives; the truth is never inserted")
     users: int = Field(200, ge=0, description="users at most, drawn by id; 0: all that are judged")
     seed: int = Field(0, description="of the draws of users and negatives, and of the order of a list")
-    ks: tuple[int, ...] = Field((1, 5, 10), min_length=1)
+    ks: tuple[int, ...] = Field((1, 5, 10), min_length=1, description="lengths at which lists are measured")
 
     @model_validator(mode="after")
     def has_its_retriever(self) -> Candidates:
@@ -40,8 +40,8 @@ class Candidates(Section):
 class Evaluation(Section):
     """What is measured, by full ranking; `evaluation.protocol` has what every protocol masks."""
 
-    ks: tuple[int, ...] = (5, 10, 20)
-    selection: Metric = "recall@20"
+    ks: tuple[int, ...] = Field((5, 10, 20), description="lengths at which lists are measured")
+    selection: Metric = Field("recall@20", description="on validation, by which epochs and models are chosen")
     protocol: Protocol = Field(
         "loregraph", description="ours masks train at valid, train and valid at test; others emulate a paper's code"
     )
@@ -68,7 +68,7 @@ class Evaluation(Section):
 class Recommend(Section):
     """What is published for serving."""
 
-    k: int = Field(20, gt=0)
+    k: int = Field(20, gt=0, description="items of a user's list")
     model: str | None = Field(None, description="default: the best on validation, mean over seeds")
     neighbours: int = Field(0, ge=0, description="nearest other items published for every item; 0: none")
     index: Literal["none", "usearch"] = Field(
@@ -86,12 +86,12 @@ class Recommend(Section):
 class System(Section):
     """A recommender that `loregraph compare` tunes: the keys of a model without features."""
 
-    name: str = Field(pattern=r"^[\w+-]+$")
-    recommender: str = "graph"
-    options: dict[str, Option] = Field({})
-    backbone: Part | None = None
-    objectives: tuple[Objective, ...] = ()
-    training: dict[str, Option] = Field({})
+    name: str = Field(pattern=r"^[\w+-]{1,100}$", description="unique among the systems")
+    recommender: str = Field("graph", description="as of a model")
+    options: dict[str, Option] = Field({}, description="as of a model")
+    backbone: Part | None = Field(None, description="as of a model")
+    objectives: tuple[Objective, ...] = Field((), description="as of a model")
+    training: dict[str, Option] = Field({}, description="as of a model")
     cold_items: Literal["none", "text"] = Field("none", description="as of a model")
     cold_spread: float = Field(0.9, ge=0, le=1, description="as of a model")
     without: str | None = Field(None, description="the system that is the same without text")
@@ -103,7 +103,7 @@ class System(Section):
 class CompareText(Features):
     """A text (and edges) that every system of `loregraph compare` which reads such things is tuned with."""
 
-    name: str = Field(pattern=r"^[\w+-]+$")
+    name: str = Field(pattern=r"^[\w+-]{1,100}$", description="unique among the texts")
 
 
 class Compare(Section):
@@ -123,8 +123,8 @@ class Compare(Section):
     price_model: str | None = Field(
         None, description="whose prices count where no price of the model that answered is known"
     )
-    systems: tuple[System, ...] = Field(min_length=1)
-    texts: tuple[CompareText, ...] = ()
+    systems: tuple[System, ...] = Field(min_length=1, description="what is tuned")
+    texts: tuple[CompareText, ...] = Field((), description="what the systems that read text are tuned with")
 
     @model_validator(mode="after")
     def names_agree(self) -> Compare:

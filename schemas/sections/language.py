@@ -12,13 +12,16 @@ from schemas.sections.base import Option, Section
 class Llm(Section):
     """The chat engine and what it may cost."""
 
-    engine: Literal["offline", "openai", "recorded", "hf"] = "offline"
+    engine: Literal["offline", "openai", "recorded", "hf"] = Field(
+        "offline",
+        description="offline: fills templates; openai: an endpoint; recorded: answers that are there; hf: a folder",
+    )
     mode: Literal["online", "batch"] = Field("online", description="openai: call by call, or the Batch API")
     model: str = Field("offline", description="model name sent to the endpoint; hf: folder of a causal language model")
     base_url: str | None = Field(None, description="OpenAI-compatible endpoint; the SDK's default when absent")
     key_env: str = Field("OPENAI_API_KEY", description="environment variable that holds the key")
-    temperature: float = Field(0.0, ge=0)
-    max_output_tokens: int = Field(600, gt=0)
+    temperature: float = Field(0.0, ge=0, description="0: the likeliest answer; above: sampled")
+    max_output_tokens: int = Field(600, gt=0, description="of one answer")
     structured: Literal["auto", "json_schema", "json_object", "text"] = Field(
         "auto", description="how answers are asked for; auto: the strictest that the endpoint takes, remembered"
     )
@@ -26,7 +29,7 @@ class Llm(Section):
     requests_per_minute: int | None = Field(None, gt=0, description="default: as the x-ratelimit headers say")
     tokens_per_minute: int | None = Field(None, gt=0, description="default: as the x-ratelimit headers say")
     attempts: int = Field(5, gt=0, description="tries of one call before it is a reject; a 429 is no try")
-    timeout_s: float = Field(120.0, gt=0)
+    timeout_s: float = Field(120.0, gt=0, description="seconds until an attempt without an answer is given up")
     recovery: Literal["none", "stored", "idempotency"] = Field(
         "none",
         description="how an answer that got lost on the way is found again: stored completions by metadata, or a "
@@ -58,8 +61,8 @@ class Llm(Section):
 class Recipe(Section):
     """One recipe to run; `options` are the recipe's own."""
 
-    name: str
-    options: dict[str, Option] = Field({})
+    name: str = Field(description="one of `loregraph list recipes`")
+    options: dict[str, Option] = Field({}, description="the recipe's own options")
     prompt: str | None = Field(
         None, description="file with an instruction that replaces the recipe's own; relative to the run file"
     )

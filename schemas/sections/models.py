@@ -10,10 +10,10 @@ from schemas.sections.base import Control, Option, Section
 
 
 class Part(Section):
-    """A registered part (backbone or recommender) with its own options."""
+    """A registered part (backbone, objective or adaptor) with its own options."""
 
-    name: str
-    options: dict[str, Option] = Field({})
+    name: str = Field(description="one of `loregraph list backbones`, `objectives` or `adaptors`")
+    options: dict[str, Option] = Field({}, description="the part's own options")
 
 
 class Objective(Part):
@@ -29,7 +29,7 @@ class Features(Section):
     averaged.
     """
 
-    item: str | tuple[str, ...] | None = None
+    item: str | tuple[str, ...] | None = Field(None, description="`recipe/field` or columns of the items table")
     user: str | tuple[str, ...] = Field(
         "mean", description="`recipe/field`, columns of the users table, or `mean` of the train items' vectors"
     )
@@ -65,7 +65,7 @@ class Features(Section):
 class SequenceTraining(Section):
     """How sequential and generative models are trained: AdamW, early stopping; models may override it."""
 
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(1e-3, gt=0, description="of AdamW")
     weight_decay: float = Field(0.0, ge=0, description="decoupled, of AdamW")
     schedule: Literal["constant", "cosine"] = Field("constant", description="after the warm-up; cosine ends at zero")
     warmup_steps: int = Field(0, ge=0, description="over which the learning rate rises from zero")
@@ -73,7 +73,7 @@ class SequenceTraining(Section):
     accumulate: int = Field(1, gt=0, description="batches whose gradients are added up before a step")
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="of the products; parameters stay float32")
-    max_epochs: int = Field(100, gt=0)
+    max_epochs: int = Field(100, gt=0, description="passes over train at most")
     evaluate_every: int = Field(2, gt=0, description="epochs between validations")
     patience: int = Field(5, gt=0, description="validations without a better one before training stops")
     valid_users: int = Field(0, ge=0, description="users that epochs are compared on, drawn once by seed; 0: all")
@@ -104,10 +104,10 @@ class Training(Section):
         description="edge-uniform (RLMRec), user-uniform (LightGCN, AlphaRec), or whole histories, so that a user is "
         "scored once an epoch; auto: edge; softmax always takes histories, and weights users alike for `user`",
     )
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(1e-3, gt=0, description="of Adam")
     l2: float = Field(1e-4, ge=0, description="weight of the batch's layer-0 L2 term, halved and per pair (LightGCN)")
-    batch_size: int = Field(4096, gt=0)
-    max_epochs: int = Field(200, gt=0)
+    batch_size: int = Field(4096, gt=0, description="train interactions of a step")
+    max_epochs: int = Field(200, gt=0, description="passes over train at most")
     evaluate_every: int = Field(5, gt=0, description="epochs between validations")
     patience: int = Field(5, gt=0, description="validations without a better one before the trainer stops")
     precision: Literal["float32", "bfloat16"] = Field(
@@ -136,12 +136,12 @@ class Training(Section):
 class Model(Section):
     """One model of the table, trained for every seed."""
 
-    name: str = Field(pattern=r"^[\w.+-]+$")
-    recommender: str = "graph"
+    name: str = Field(pattern=r"^[\w+-][\w.+-]{0,99}$", description="unique among the models; what the report calls it")
+    recommender: str = Field("graph", description="one of `loregraph list recommenders`")
     options: dict[str, Option] = Field({}, description="the recommender's own options")
-    backbone: Part | None = None
-    objectives: tuple[Objective, ...] = ()
-    features: Features | None = None
+    backbone: Part | None = Field(None, description="graph: how vectors are propagated")
+    objectives: tuple[Objective, ...] = Field((), description="graph: what is added to the loss or the vectors")
+    features: Features | None = Field(None, description="the texts, codes and edges that it reads")
     control: Control = Field(
         "none",
         description="shuffled: text rows permuted among users and among items, and edges among users; shuffled_items, "

@@ -12,12 +12,16 @@ from schemas.sections.base import Section
 class Online(Section):
     """The online store that the night feeds after its release, and what of it."""
 
-    store: Literal["none", "sqlite", "redis"] = "none"
+    store: Literal["none", "sqlite", "redis"] = Field(
+        "none", description="sqlite: a file on a local disk; redis: a server that several hosts read"
+    )
     path: str | None = Field(None, description="sqlite: the file; default: online.sqlite in `work`")
     url: str | None = Field(None, description="redis: its address, such as redis://127.0.0.1:6379/0")
     url_env: str | None = Field(None, description="redis: environment variable with an address that has a password")
     tables: tuple[Literal["profiles", "embeddings", "semantic_ids", "recommendations", "neighbours"], ...] = Field(
-        ("profiles", "embeddings", "semantic_ids", "recommendations", "neighbours"), min_length=1
+        ("profiles", "embeddings", "semantic_ids", "recommendations", "neighbours"),
+        min_length=1,
+        description="what of a release is brought there",
     )
     sources: tuple[str, ...] = Field(
         (), description="only these texts (recipe/field) and vectors (recipe/field@encoder); default: all"

@@ -41,7 +41,7 @@ class Encoder(Section):
     pooling: Literal["auto", "mean", "cls", "last"] = Field("auto", description="auto: the model's own; hf: mean")
     long: Literal["truncate", "chunk"] = Field("truncate", description="chunk: the mean of windows, by their tokens")
     max_tokens: int | None = Field(None, gt=0, description="of a text or a window; default: as many as the model reads")
-    device: str = "auto"
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:0, ...")
     base_url: str | None = Field(None, description="openai: the endpoint; the SDK's default when absent")
     key_env: str = Field("OPENAI_API_KEY", description="openai: environment variable that holds the key")
     dimensions: int | None = Field(None, gt=0, description="openai: asked for; default: as many as the model has")
@@ -142,7 +142,7 @@ GATED_MEASURES = (
 class SemanticIds(Section):
     """How items become short tuples of codes: one entry is one versioned set of codes in the table `semantic_ids`."""
 
-    name: str = Field(pattern=r"^[\w.+-]+$")
+    name: str = Field(pattern=r"^[\w+-][\w.+-]{0,99}$", description="unique among the semantic ids; what models name")
     tokenizer: str = Field("rq_kmeans", description="rq_kmeans, rq_vae, letter, pq, lsh, random, or one of P5's")
     options: dict[str, Option] = Field({}, description="the tokenizer's own options")
     item: str | tuple[str, ...] | None = Field(

@@ -1,0 +1,1 @@
+"""Airflow, PostgreSQL, the simulator and the page on one machine, as containers."""
