@@ -60,7 +60,8 @@ class GateReport:
             lines = "\n".join(f"  {self.table}.{_words(result)}" for result in failed)
             raise GateError(
                 f"table {self.table}: {len(failed)} of {len(self.results)} expectations failed on {self.rows} rows\n"
-                f"{lines}\nnot published, the version before stays live; Data Docs: {self.data_docs}"
+                f"{lines}\nnot published, the version before stays live; Data Docs: {self.data_docs}\n"
+                "mend what the data say, or the threshold in the run file, and run the same command again"
             )
 
 

@@ -86,7 +86,9 @@ class Releases:
         """One release. Raises StoreError naming how many there are."""
         found = self.all()
         if not 1 <= number <= len(found):
-            raise StoreError(f"lake {self.store.root}: release {number} is not there (there are {len(found)})")
+            raise StoreError(
+                f"lake {self.store.root}: release {number} is not there (there are {len(found)}); name another"
+            )
         return found[number - 1]
 
     def add(

@@ -31,14 +31,14 @@ class Checkpoint:
         draft.replace(self.file)
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Read both, or nothing where there is no such file, another key, or a torn file."""
+        """Read both, or nothing where there is no such file, another key, or a torn file; nothing of it is run."""
         try:
             with safe_open(self.file, framework="pt") as opened:
                 metadata = opened.metadata() or {}
                 if metadata.get("key") != self.key:
                     return None
                 return {name: opened.get_tensor(name) for name in opened.keys()}, json.loads(metadata["state"])  # noqa: SIM118
-        except (FileNotFoundError, SafetensorError):
+        except (FileNotFoundError, SafetensorError, ValueError, KeyError, RecursionError):
             return None
 
 

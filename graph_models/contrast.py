@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from graph_models.losses import unit_rows
 from graph_models.sampler import Batch
 
-Negatives = Literal["in_batch", "all"]
+Negatives = Annotated[
+    Literal["in_batch", "all"],
+    Field(description="what a node is told apart from: those of the batch, or all nodes of its kind"),
+]
 
 KEPT_LOGITS = 2**22  # 16 MiB; more than that is not kept for backward
 LOGITS_AT_ONCE = {"cpu": 2**22, "cuda": 2**27}

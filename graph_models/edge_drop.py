@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from graph_models.propagation import sparse_product
 
 Share = Annotated[float, Field(ge=0, lt=1)]
+Drop = Annotated[Share, Field(description="share of the edges that a training step goes without")]
 
 
 class EdgeDrop(nn.Module):

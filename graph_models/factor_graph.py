@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy.sparse import csr_matrix, diags
 from torch import Tensor, nn
 
@@ -17,7 +18,9 @@ from schemas.records import Kind
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
 
-Weight = Literal["idf", "uniform"]
+Weight = Annotated[
+    Literal["idf", "uniform"], Field(description="what a factor counts: idf gives those that few share more")
+]
 
 
 def factor_graph(

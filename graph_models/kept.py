@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -32,10 +33,16 @@ class Kept:
 
     @classmethod
     def load(cls, folder: Path) -> Kept:
-        """Read what `save` wrote. Raises StoreError where it is not there."""
+        """Read what `save` wrote. Raises StoreError where it is not there or cannot be read."""
         if not is_kept(folder):
             raise StoreError(f"{folder}: no {PARAMETERS} with {NODES} here; run `loregraph train` for that night first")
-        return cls(load_file(folder / PARAMETERS), pl.read_parquet(folder / NODES))
+        try:
+            return cls(load_file(folder / PARAMETERS), pl.read_parquet(folder / NODES))
+        except (SafetensorError, pl.exceptions.PolarsError, OSError, ValueError) as error:
+            raise StoreError(
+                f"{folder / PARAMETERS}, {NODES}: damaged ({error}); move the folder away and run `loregraph train` "
+                "again"
+            ) from None
 
 
 def is_kept(folder: Path) -> bool:

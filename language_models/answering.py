@@ -95,7 +95,7 @@ def _answer_locally(
     if stop.is_set():
         raise stopped()
     if missing:
-        raise EngineError(f"{engine.name}: expected {len(granted.taken)} answers, {len(missing)} never came")
+        raise EngineError(f"{engine.name}: expected {len(granted.taken)} answers, {len(missing)} never came; run again")
     return again
 
 

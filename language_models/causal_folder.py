@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
 
 from schemas.errors import ConfigError
 
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
     import torch
 
 Message = Mapping[str, str]
+# what libraries raise for a folder that is damaged, or that holds code: weights are read as data alone
+BROKEN = (OSError, ValueError, ImportError, RuntimeError, KeyError, TypeError, SafetensorError, pickle.UnpicklingError)
 LOCAL = {"local_files_only": True, "trust_remote_code": False}  # no network, and no code out of a model's folder
 
 
@@ -24,7 +29,7 @@ def load(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
         try:
             tokenizer: Any = AutoTokenizer.from_pretrained(folder, **LOCAL)
             return tokenizer, AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **LOCAL)
-        except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
+        except BROKEN as error:
             detail = f"{type(error).__name__}: {(str(error).strip() or 'no reason').splitlines()[0][:200]}"
             raise ConfigError(f"llm.model: {folder}: cannot be loaded as a causal language model ({detail})") from None
 

@@ -71,7 +71,7 @@ class _Dialogue:
                 return
             if self.line.ended:
                 self._take_in(wait=False)
-                raise EngineError(f"{self.inquiry.engine.name}: {len(self.inquiry.open)} answers never came")
+                raise EngineError(f"{self.inquiry.engine.name}: {len(self.inquiry.open)} answers never came; run again")
 
     def _drain(self) -> None:
         """Let what is in flight come back, and keep it."""

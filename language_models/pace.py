@@ -70,9 +70,12 @@ class Pace:
 
     def _judge_outage(self, now: float, call: Call, fault: Fault) -> None:
         if not self.breaker.reached and max(call.tries, self.breaker.probes + self.breaker.open) >= self._attempts:
-            raise EngineError(f"cannot be reached: {fault.detail}; is llm.base_url right and the endpoint up?")
+            raise EngineError(
+                f"cannot be reached: {fault.detail}; is llm.base_url right and the endpoint up? "
+                "`loregraph doctor --run FILE` asks it"
+            )
         if self.breaker.exhausted(now):
             raise EngineError(
                 f"no call has succeeded for {PATIENCE_S:.0f} s, the last one ended in {fault.reason}: {fault.detail}; "
-                "is the endpoint up?"
+                "is the endpoint up? `loregraph doctor --run FILE` asks it"
             )

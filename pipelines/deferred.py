@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypedDict
 from airflow.sdk import BaseOperator
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from pipelines.keys import connection_keys, keys_of
 from schemas.run import load_run
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ class AskBatchOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not ty
 
         work = self._work or _default_work()
         try:
-            progress = work(self.file, ds, self.recipe, before)
+            with keys_of(load_run(Path(self.file))):
+                progress = work(self.file, ds, self.recipe, before)
         except NotClearError as error:
             raise ConnectionError(str(error)) from None  # the infrastructure's, which is worth another try
         if progress["open"]:
@@ -92,7 +94,8 @@ class AskBatchOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not ty
 class BatchTrigger(BaseTrigger):  # type: ignore[misc]
     """Fires once, when every batch has ended or is late. It keeps nothing: after a restart it looks again.
 
-    The triggerer needs the environment variable of the key (`llm.key_env`) and the run file, not the ledger.
+    The triggerer needs the key, from the environment variable (`llm.key_env`) or from the connection that
+    `airflow.connections` names for it, and the run file, not the ledger.
     """
 
     def __init__(self, file: str, recipe: str, progress: dict[str, Any]) -> None:
@@ -141,10 +144,12 @@ def _connect(file: str, recipe: str) -> tuple[openai.AsyncOpenAI, float]:
     from language_models.batch.desk import batch_engine
     from language_models.engines import make_engine
 
-    llm = load_run(Path(file)).llm_of(recipe)
+    run = load_run(Path(file))
+    llm = run.llm_of(recipe)
     engine = batch_engine(make_engine(llm))
+    key = connection_keys(run).get(llm.key_env)  # not by the environment, which the triggers of all runs share
     client = openai.AsyncOpenAI(
-        api_key=engine.api_key(), base_url=engine.endpoint, timeout=llm.timeout_s, max_retries=1
+        api_key=key or engine.api_key(), base_url=engine.endpoint, timeout=llm.timeout_s, max_retries=1
     )
     return client, llm.batch_poll_s
 

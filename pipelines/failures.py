@@ -18,6 +18,7 @@ from typing import Any
 from pipelines.scheduled import date_of
 from schemas.errors import ConfigError, LoregraphError, StoreError
 from schemas.run import Run, load_run
+from schemas.secrets import without_passwords
 
 log = logging.getLogger(__name__)
 FILE = "failures.jsonl"  # in the night's folder, a line for each failure
@@ -42,7 +43,9 @@ def told_of(error: BaseException | None, where: dict[str, Any]) -> dict[str, Any
         "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         **where,
         "error": names[0],
-        "message": str(error) if error is not None else "the process was ended from outside, or its machine was lost",
+        "message": without_passwords(str(error))
+        if error is not None
+        else "the process was ended from outside, or its machine was lost",
         "exit_code": error.exit_code if isinstance(error, LoregraphError) else 1,
         "next_step": next((NEXT[name] for name in names if name in NEXT), AGAIN),
     }

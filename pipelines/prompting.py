@@ -38,7 +38,9 @@ def prompt_about(recipe: str, id: str, file: Path, ds: str | None, lake: str | N
                         raise DataError(f"{recipe}: {prompt.detail}")
                     found = prompt
     if found is None:
-        raise DataError(f"{recipe}: {asked.kind} {id!r}: not among those who are asked about")
+        raise DataError(
+            f"{recipe}: {asked.kind} {id!r}: not among those who are asked about; see `loregraph table {asked.kind}s`"
+        )
     return found
 
 

@@ -63,7 +63,7 @@ def night_dates(
     if nights is None:
         return [str(first + timedelta(days=day)) for day in range(0, days + 1, every)]
     if nights > days + 1:
-        raise ConfigError(f"--nights {nights}: from {first} to {last} there are only {days + 1}")
+        raise ConfigError(f"--nights {nights}: from {first} to {last} there are only {days + 1}; ask for fewer")
     steps = [round(number * days / max(nights - 1, 1)) for number in range(nights)] if nights > 1 else [days]
     return [str(first + timedelta(days=day)) for day in steps]
 

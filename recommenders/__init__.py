@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
+
 from graph_models.curve import Progress
 from recommenders.base import Recommender
 from recommenders.cold_items import check_cold_items
@@ -39,6 +41,8 @@ from schemas.errors import ConfigError, StoreError, unknown_name
 from schemas.run import Run
 from schemas.sections import Model
 
+# what loading raises for files that are damaged or were never ours; RecursionError is a RuntimeError
+UNREADABLE = (SafetensorError, OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError)
 RECOMMENDERS: dict[str, type[Recommender]] = {
     "a_llmrec": ALLMRec,
     "bigrec": BIGRec,
@@ -98,12 +102,33 @@ def make_recommender(
 
 
 def load_recommender(folder: Path) -> Recommender:
-    """Load what `save` wrote, whichever recommender it was. Raises StoreError where there is none."""
+    """Load what `save` wrote, whichever recommender it was. Raises StoreError where there is none that can be read.
+
+    A folder is data: no code of it is run, whoever has written it.
+    """
     file = folder / "recommender.json"
     try:
-        name = json.loads(file.read_text())["recommender"]
-    except (OSError, ValueError, KeyError) as error:
+        name = str(json.loads(file.read_text())["recommender"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(f"{file}: no saved recommender here ({error}); run `loregraph train` first") from None
     if name not in RECOMMENDERS:
-        raise StoreError(unknown_name(f"{file}: recommender", str(name), RECOMMENDERS))
-    return RECOMMENDERS[name].load(folder)
+        raise StoreError(unknown_name(f"{file}: recommender", name, RECOMMENDERS))
+    try:
+        return RECOMMENDERS[name].load(folder)
+    except UNREADABLE as error:
+        said = f"{type(error).__name__}: {(str(error).strip() or 'no reason').splitlines()[0][:200]}"
+        raise StoreError(
+            f"{_damaged(folder)}: cannot be read as a saved {name} ({said}); move the folder away and run `loregraph "
+            "train` again"
+        ) from None
+
+
+def _damaged(folder: Path) -> Path:
+    """The first file of tensors that cannot be opened, else the folder."""
+    for file in sorted(folder.rglob("*.safetensors")):
+        try:
+            with safe_open(file, framework="np"):
+                pass
+        except (SafetensorError, OSError):
+            return file
+    return folder

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
+from pydantic import Field
 from scipy.sparse import csr_matrix
 
 from features.corpus import Corpus
@@ -25,7 +26,9 @@ class EASE(ItemKernel):
     source: ClassVar[str] = "Steck, WWW 2019, arXiv 1905.03375"
     space: ClassVar[Mapping[str, Sequence[Any]]] = {"l2": (20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)}
 
-    def __init__(self, *, l2: Positive = 200.0) -> None:
+    def __init__(
+        self, *, l2: Annotated[Positive, Field(description="weight of the squared length of the map")] = 200.0
+    ) -> None:
         self.l2 = l2
 
     def fit(self, corpus: Corpus, features: FeatureSet) -> None:

@@ -10,12 +10,14 @@ from pydantic import Field
 
 from features.corpus import Corpus, Part
 from features.table import FeatureSet
-from graph_models.options import Power, Size
+from graph_models.options import Size
 from graph_models.spectrum import singular_vectors
 from recommenders.item_kernel import Float32, ItemKernel, Kernel, compact
-from recommenders.item_knn import co_occurrence
+from recommenders.item_knn import InPower, OutPower, UserPower, co_occurrence
 
 Weight = Annotated[float, Field(ge=0)]
+Alpha = Annotated[Weight, Field(description="weight of the low-pass part; 0: none")]
+Rank = Annotated[Size, Field(description="singular vectors that the low-pass part keeps")]
 SPACE: Mapping[str, Sequence[Any]] = {
     "user_power": (0.3, 0.5, 0.7),
     "in_power": (0.3, 0.5),
@@ -37,11 +39,11 @@ class GFCF(ItemKernel):
     def __init__(
         self,
         *,
-        user_power: Power = 0.5,
-        in_power: Power = 0.5,
-        out_power: Power = 0.5,
-        alpha: Weight = 0.3,
-        rank: Size = 64,
+        user_power: UserPower = 0.5,
+        in_power: InPower = 0.5,
+        out_power: OutPower = 0.5,
+        alpha: Alpha = 0.3,
+        rank: Rank = 64,
     ) -> None:
         self.powers, self.alpha, self.rank = (user_power, in_power, out_power), alpha, rank
 

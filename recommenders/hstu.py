@@ -11,8 +11,19 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from graph_models.losses import unit_rows
-from graph_models.options import Size
-from recommenders.sequential.item_network import STD, ItemNetwork, Items, Loss, Rate
+from graph_models.options import Dropout
+from recommenders.sequential.item_network import (
+    STD,
+    Blocks,
+    Components,
+    Dim,
+    Heads,
+    ItemNetwork,
+    Items,
+    Loss,
+    MaxLength,
+    Negatives,
+)
 from recommenders.sequential.sequences import Catalogue, Network, Sequential
 
 TIME_BUCKETS = 128
@@ -31,17 +42,20 @@ class HSTUNetwork(ItemNetwork):
         self,
         catalogue: Catalogue,
         *,
-        dim: Size = 64,
-        layers: Size = 2,
-        heads: Size = 2,
-        dropout: Rate = 0.5,
-        max_length: Size = 50,
-        time_bias: bool = True,
-        temperature: Annotated[float, Field(gt=0)] = 0.05,
+        dim: Dim = 64,
+        layers: Blocks = 2,
+        heads: Heads = 2,
+        dropout: Dropout = 0.5,
+        max_length: MaxLength = 50,
+        time_bias: Annotated[
+            bool,
+            Field(description="whether the time between two items counts; false where there is an order and no times"),
+        ] = True,
+        temperature: Annotated[float, Field(gt=0, description="what cosines are divided by in the loss")] = 0.05,
         items: Items = "id",
-        components: Size = 128,
+        components: Components = 128,
         loss: Loss = "ce",
-        negatives: Size = 256,
+        negatives: Negatives = 256,
     ) -> None:
         super().__init__(catalogue, dim, max_length, items, components, loss, negatives)
         self.tau = temperature

@@ -8,6 +8,7 @@ and where lengths differ the plain inner product finds more (measured in tests/r
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 from collections.abc import Iterator, Mapping
@@ -74,18 +75,29 @@ class ItemIndex:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ABOUT).unlink(missing_ok=True)  # no account of a graph that is not whole
         self.graph.save(str(folder / FILE))
-        said = json.dumps({**about, "build": self.build.to_json()}, indent=1)
+        whole = {**about, "build": self.build.to_json(), "sha256": _digest(folder / FILE)}
+        said = json.dumps(whole, indent=1)
         (folder / ABOUT).write_text(said, encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path, item: Float32) -> ItemIndex:
-        """Read what `save` wrote, of the item vectors [I, d]. Raises StoreError where it is not there or another's."""
+        """Read what `save` wrote, of the item vectors [I, d]. Raises StoreError where it is not there or another's.
+
+        A graph that is not the one that was saved is never opened: usearch's reader trusts what it reads.
+        """
         about = read_about(folder)
         if about is None:
             raise StoreError(f'{folder}: no index here; run `loregraph recommend` with index = "usearch" first')
-        build = Build(**about["build"])
-        graph = _graph(item.shape[1] + (build.metric == "augmented"), build)
-        graph.load(str(folder / FILE))
+        if not (folder / FILE).is_file() or _digest(folder / FILE) != about["sha256"]:
+            raise StoreError(
+                f"{folder / FILE}: not the file that {ABOUT} tells of; move the folder away and run recommend again"
+            )
+        try:
+            build = Build(**about["build"])
+            graph = _graph(item.shape[1] + (build.metric == "augmented"), build)
+            graph.load(str(folder / FILE))
+        except (ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise StoreError(f"{folder / FILE}: damaged, no index ({error}); run recommend again") from None
         if len(graph) != len(item):
             raise StoreError(f"{folder / FILE}: expected {len(item)} items, found {len(graph)}; run recommend again")
         return cls(graph, item, build)
@@ -120,8 +132,11 @@ class ItemIndex:
 
 def read_about(folder: Path) -> dict[str, Any] | None:
     """What is said of the index in a folder; None where there is none that is whole."""
-    file = folder / ABOUT
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return about if isinstance(about, dict) and "sha256" in about else None
 
 
 def index_of(recommender: InnerProduct, build: Build = Build()) -> ItemIndex:
@@ -156,6 +171,11 @@ def check_usearch(where: str) -> None:
     """Raise ConfigError where usearch is not installed."""
     if importlib.util.find_spec("usearch") is None:
         raise ConfigError(f"{where}: usearch is not installed; run `pip install 'loregraph[ann]'`")
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _graph(ndim: int, build: Build) -> Any:

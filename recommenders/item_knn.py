@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from pydantic import Field
 from scipy.sparse import csr_matrix, diags, vstack
 
 from features.corpus import Corpus, Part
@@ -14,6 +15,10 @@ from graph_models.options import Count, Power
 from recommenders.item_kernel import ItemKernel, Kernel, compact
 
 ITEMS_AT_ONCE = 4096
+
+UserPower = Annotated[Power, Field(description="a user counts by his number of items to minus this power")]
+InPower = Annotated[Power, Field(description="the same of the item that a user has, by its number of users")]
+OutPower = Annotated[Power, Field(description="the same of the item that is scored: larger favours rare items")]
 
 
 class ItemKNN(ItemKernel):
@@ -32,7 +37,12 @@ class ItemKNN(ItemKernel):
     }
 
     def __init__(
-        self, *, user_power: Power = 0.5, in_power: Power = 0.5, out_power: Power = 0.5, neighbours: Count = 0
+        self,
+        *,
+        user_power: UserPower = 0.5,
+        in_power: InPower = 0.5,
+        out_power: OutPower = 0.5,
+        neighbours: Annotated[Count, Field(description="items kept of every row; 0: all")] = 0,
     ) -> None:
         self.powers, self.neighbours = (user_power, in_power, out_power), neighbours
 

@@ -11,10 +11,10 @@ from scipy.sparse import csr_matrix
 
 from features.corpus import Corpus, Part
 from features.table import FeatureSet, FeatureTable
-from graph_models.options import Positive, Power, Size
-from recommenders.gf_cf import SPACE, Weight, low_pass
+from graph_models.options import Positive, Size
+from recommenders.gf_cf import SPACE, Alpha, Rank, low_pass
 from recommenders.item_kernel import Float32, ItemKernel, Kernel, compact
-from recommenders.item_knn import co_occurrence
+from recommenders.item_knn import InPower, OutPower, UserPower, co_occurrence
 from recommenders.text_kernel import behavioural, factors, text_kernel
 from schemas.errors import ConfigError, DataError
 from schemas.run import Run
@@ -48,16 +48,18 @@ class LoreFilter(ItemKernel):
     def __init__(  # noqa: PLR0913 -- the options of a run file
         self,
         *,
-        user_power: Power = 0.5,
-        in_power: Power = 0.5,
-        out_power: Power = 0.5,
-        alpha: Weight = 0.3,
-        rank: Size = 64,
+        user_power: UserPower = 0.5,
+        in_power: InPower = 0.5,
+        out_power: OutPower = 0.5,
+        alpha: Alpha = 0.3,
+        rank: Rank = 64,
         text: Annotated[float, Field(ge=0, description="share of the text kernel beside the collaborative one")] = 0.1,
-        text_power: Positive = 4.0,
-        text_neighbours: Size = 100,
-        text_map: Literal["plain", "ridge"] = "plain",
-        ridge: Positive = 3.0,
+        text_power: Annotated[Positive, Field(description="cosines of texts are taken to this power")] = 4.0,
+        text_neighbours: Annotated[Size, Field(description="nearest texts kept of every item")] = 100,
+        text_map: Annotated[
+            Literal["plain", "ridge"], Field(description="texts as they are, or through a map learned from train")
+        ] = "plain",
+        ridge: Annotated[Positive, Field(description="of that map")] = 3.0,
         profile: Annotated[float, Field(ge=0, description="share of users' own texts")] = 0.0,
     ) -> None:
         self.powers, self.alpha, self.rank, self.text = (user_power, in_power, out_power), alpha, rank, text

@@ -14,7 +14,7 @@ from features.table import FeatureSet
 from graph_models.options import Power, Size
 from recommenders.histories import Histories
 from recommenders.item_kernel import Kernel, compact
-from recommenders.sequential.recent_items import RecentItems
+from recommenders.sequential.recent_items import Recent, RecentItems
 
 
 class MostRecent(RecentItems):
@@ -27,7 +27,13 @@ class MostRecent(RecentItems):
     source: ClassVar[str] = "first-order Markov chain (Rendle et al., WWW 2010), counted, not learned"
     space: ClassVar[Mapping[str, Sequence[Any]]] = {"window": (1, 2, 4, 8), "power": (0.0, 0.3, 0.5), "recent": (1, 3)}
 
-    def __init__(self, *, window: Size = 3, power: Power = 0.3, recent: Size = 1) -> None:
+    def __init__(
+        self,
+        *,
+        window: Annotated[Size, Field(description="places after an item that are counted")] = 3,
+        power: Annotated[Power, Field(description="counts are divided by an item's users to this power")] = 0.3,
+        recent: Recent = 1,
+    ) -> None:
         self.window, self.power, self.recent = window, power, recent
 
     def fit(self, corpus: Corpus, features: FeatureSet) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import Field
 
 from features.corpus import Corpus
 from features.table import FeatureSet
@@ -32,7 +34,13 @@ class PureSVD(InnerProduct):
     places_cold_items: ClassVar[bool] = True
     cold_spread: float | None = None  # how items without train interactions are placed by text; None: they are not
 
-    def __init__(self, *, dim: Size = 64) -> None:
+    def __init__(
+        self,
+        *,
+        dim: Annotated[
+            Size, Field(description="singular vectors that are kept, at most a quarter of the smaller side")
+        ] = 64,
+    ) -> None:
         self.dim = dim
         self.report: dict[str, Any] = {}
 

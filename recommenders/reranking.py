@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from safetensors.numpy import load_file, save_file
 from scipy.sparse import csr_matrix
 
@@ -20,7 +21,7 @@ from features.corpus import Corpus
 from features.instructions.titles import unique_titles
 from features.table import FeatureSet
 from graph_models.curve import Progress
-from graph_models.options import check_options
+from graph_models.options import Size, check_options
 from recommenders.base import Recommender
 from recommenders.histories import Histories, Int64
 from schemas.errors import ConfigError, StoreError, unknown_name
@@ -30,6 +31,9 @@ from schemas.sections import Model
 
 Float32 = NDArray[np.float32]
 RETRIEVER = "pure_svd"  # the default: in no need of settings, seconds to fit
+Retriever = Annotated[str, Field(description="who proposes: a model of the run, or a recommender without settings")]
+History = Annotated[Size, Field(description="newest items of a user that a prompt shows")]
+Noun = Annotated[str, Field(description="what is recommended, in the singular: book, film, place")]
 FOLDER = "retriever"
 
 

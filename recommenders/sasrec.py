@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
-from graph_models.options import Size
-from recommenders.sequential.item_network import STD, ItemNetwork, Items, Loss, Rate, causal
+from graph_models.options import Dropout, Size
+from recommenders.sequential.item_network import (
+    STD,
+    Blocks,
+    Components,
+    Dim,
+    Heads,
+    ItemNetwork,
+    Items,
+    Loss,
+    MaxLength,
+    Negatives,
+    causal,
+)
 from recommenders.sequential.sequences import Catalogue, Network, Sequential
 
 
@@ -24,16 +37,16 @@ class SASRecNetwork(ItemNetwork):
         self,
         catalogue: Catalogue,
         *,
-        dim: Size = 64,
-        layers: Size = 2,
-        heads: Size = 2,
-        inner: Size = 256,
-        dropout: Rate = 0.5,
-        max_length: Size = 50,
+        dim: Dim = 64,
+        layers: Blocks = 2,
+        heads: Heads = 2,
+        inner: Annotated[Size, Field(description="hidden width of a block's feed-forward part")] = 256,
+        dropout: Dropout = 0.5,
+        max_length: MaxLength = 50,
         items: Items = "id",
-        components: Size = 128,
+        components: Components = 128,
         loss: Loss = "ce",
-        negatives: Size = 256,
+        negatives: Negatives = 256,
     ) -> None:
         super().__init__(catalogue, dim, max_length, items, components, loss, negatives)
         self.position = nn.Parameter(torch.randn(max_length, dim) * STD)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
 
 from features.corpus import Corpus
 from features.table import FeatureSet
 from graph_models.options import Positive, Size
 from recommenders.item_kernel import Kernel, compact
-from recommenders.sequential.recent_items import RecentItems
+from recommenders.sequential.recent_items import Recent, RecentItems
 from recommenders.text_kernel import text_kernel
 from schemas.errors import ConfigError, DataError
 from schemas.run import Run
@@ -28,7 +30,13 @@ class TextKNN(RecentItems):
         "recent": (1, 3, 10),
     }
 
-    def __init__(self, *, neighbours: Size = 100, power: Positive = 1.0, recent: Size = 3) -> None:
+    def __init__(
+        self,
+        *,
+        neighbours: Annotated[Size, Field(description="nearest texts kept of every item")] = 100,
+        power: Annotated[Positive, Field(description="cosines are taken to this power")] = 1.0,
+        recent: Recent = 3,
+    ) -> None:
         self.neighbours, self.power, self.recent = neighbours, power, recent
 
     @classmethod

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
 from features.corpus import Corpus
 from features.table import FeatureSet, FeatureTable, mean_of_items
@@ -28,7 +29,14 @@ class TextMatch(InnerProduct):
     seeded: ClassVar[bool] = False
     reads_text: ClassVar[bool] = True
 
-    def __init__(self, *, user: Literal["mean", "profile"] = "mean") -> None:
+    def __init__(
+        self,
+        *,
+        user: Annotated[
+            Literal["mean", "profile"],
+            Field(description="what stands for a user: the mean of his items' texts, or his own text"),
+        ] = "mean",
+    ) -> None:
         self.user_text = user
 
     @classmethod

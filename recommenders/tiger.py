@@ -5,25 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from evaluation.ranking import chunks, entries, join, top_k
 from evaluation.recommendations import Recommendations
-from graph_models.options import Positive, Power, Size
+from graph_models.options import Dropout, Positive, Size
 from recommenders.generative.beam_search import Beams, Search, Seen
 from recommenders.generative.code_t5 import CodeT5, Read
 from recommenders.generative.code_t5_step import CodeT5Step
 from recommenders.generative.code_tokens import CodeTokens
-from recommenders.generative.d3 import AssistantName, ItemMass, TextFree
+from recommenders.generative.d3 import Alpha, Assistant, ItemMass, TextFree
 from recommenders.generative.exact_likelihood import log_likelihood
 from recommenders.generative.trie import Trie
 from recommenders.histories import Histories
-from recommenders.sequential.item_network import Rate
+from recommenders.sequential.item_network import MaxLength
 from recommenders.sequential.sequences import Catalogue, Int64, Network, Sequential
 from schemas.errors import ConfigError, DataError
 from schemas.run import Run
@@ -57,21 +58,26 @@ class TigerNetwork(Network):
         self,
         catalogue: Catalogue,
         *,
-        dim: Size = 128,
-        inner: Size = 512,
-        heads: Size = 4,
-        head_dim: Size = 32,
-        layers: Size = 2,
-        dropout: Rate = 0.1,
-        max_length: Size = 20,
-        history: Literal["codes", "items"] = "codes",
-        separator: bool = False,
-        tau: Positive = 1.0,
-        beam: Size = 50,
-        search: Literal["beam", "exact"] = "beam",
-        renormalise: bool = False,
-        assistant: Literal["none"] | AssistantName = "none",
-        alpha: Power = 0.5,
+        dim: Annotated[Size, Field(description="columns of a code's vector")] = 128,
+        inner: Annotated[Size, Field(description="hidden width of a layer's feed-forward part")] = 512,
+        heads: Annotated[Size, Field(description="of the attention")] = 4,
+        head_dim: Annotated[Size, Field(description="columns of a head")] = 32,
+        layers: Annotated[Size, Field(description="of the encoder, and as many of the decoder")] = 2,
+        dropout: Dropout = 0.1,
+        max_length: MaxLength = 20,
+        history: Annotated[
+            Literal["codes", "items"],
+            Field(description="a token for each code, or one for each item, at a fraction of the work"),
+        ] = "codes",
+        separator: Annotated[bool, Field(description="a token between two items; only of history = codes")] = False,
+        tau: Annotated[Positive, Field(description="what logits are divided by in the loss (LETTER)")] = 1.0,
+        beam: Annotated[Size, Field(description="tuples kept after each code, or as many as are asked for")] = 50,
+        search: Annotated[
+            Literal["beam", "exact"], Field(description="exact scores every item: for small catalogues")
+        ] = "beam",
+        renormalise: Annotated[bool, Field(description="probabilities among the tuples that exist")] = False,
+        assistant: Assistant = "none",
+        alpha: Alpha = 0.5,
     ) -> None:
         super().__init__()
         if catalogue.codes is None:

@@ -6,9 +6,10 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import polars as pl
+from pydantic import Field
 
 from features.corpus import Corpus
 from features.table import FeatureSet
@@ -58,7 +59,13 @@ class Transfer(Steered):
     reads_text: ClassVar[bool] = True
     device: str = "auto"
 
-    def __init__(self, *, trained: str) -> None:
+    def __init__(
+        self,
+        *,
+        trained: Annotated[
+            str, Field(description="folder of the trained model, or LAKE/_work/models/NAME; relative to the run file")
+        ],
+    ) -> None:
         self.trained = read_trained(Path(trained))
         self.report: dict[str, Any] = {}
 

@@ -1,6 +1,7 @@
 """The tasks: each calls one function of `pipelines.steps` and nothing else, and only the task imports it.
 
-A task's docstring is its page in Airflow. Every task may be cleared and run again: it finds what is done.
+A task's docstring is its page in Airflow; `keyed` gives it the keys that Airflow keeps. Every task may be cleared and
+run again: it finds what is done.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from airflow.sdk import get_current_context, task
 
 from nightly.assets import Counts, told
 from nightly.dates import night
+from nightly.keyed import keyed
 from pipelines.pools import TRAINING
 from pipelines.scheduled import load_scheduled
 from schemas.run import load_run
 
 
 @task
+@keyed
 def ingest(file: str) -> Counts:
     """Read the source as it was at the end of `ds`, and check every row; unusable ones go to `rejects` with a reason.
 
@@ -28,6 +31,7 @@ def ingest(file: str) -> Counts:
 
 
 @task
+@keyed
 def split(file: str) -> Counts:
     """Cut the interactions up to the end of `ds` into train, valid and test.
 
@@ -40,6 +44,7 @@ def split(file: str) -> Counts:
 
 
 @task
+@keyed
 def plan_shards(file: str) -> list[int]:
     """Say what is to be asked and what it may cost (XCom `counts`), and return the shards to ask. Asks nothing.
 
@@ -54,6 +59,7 @@ def plan_shards(file: str) -> list[int]:
 
 
 @task(map_index_template="shard {{ task.op_kwargs['shard'] }}")
+@keyed
 def ask(file: str, recipe: str, shards: int, shard: int) -> Counts:
     """Ask one shard of a recipe what the ledger does not know. Killed and run again, it pays for nothing twice.
 
@@ -67,6 +73,7 @@ def ask(file: str, recipe: str, shards: int, shard: int) -> Counts:
 
 
 @task
+@keyed
 def publish(file: str) -> Counts:
     """Read the answers, gate the profiles, publish them.
 
@@ -80,6 +87,7 @@ def publish(file: str) -> Counts:
 
 
 @task(pool=TRAINING)
+@keyed
 def encode(file: str) -> Counts:
     """Encode the texts that have no vector yet, a chunk at a time.
 
@@ -91,6 +99,7 @@ def encode(file: str) -> Counts:
 
 
 @task
+@keyed
 def materialize(file: str) -> Counts:
     """Gate the embeddings and publish them.
 

@@ -8,11 +8,13 @@ from airflow.sdk import task
 
 from nightly.assets import Counts, told
 from nightly.dates import night
+from nightly.keyed import keyed
 from pipelines.pools import TRAINING
 from schemas.run import load_run
 
 
 @task
+@keyed
 def tokenize(file: str) -> Counts:
     """Make codes of the items' vectors; items that have one keep it.
 
@@ -25,6 +27,7 @@ def tokenize(file: str) -> Counts:
 
 
 @task
+@keyed
 def instruct(file: str) -> Counts:
     """Make the examples that language models are tuned on, from train alone.
 
@@ -41,6 +44,7 @@ def instruct(file: str) -> Counts:
     max_active_tis_per_dag=1,
     pool=TRAINING,
 )
+@keyed
 def train(file: str, model: str, seed: int) -> Counts:
     """Fit one model with one seed; one at a time, because each takes every core or the one accelerator there is.
 
@@ -53,6 +57,7 @@ def train(file: str, model: str, seed: int) -> Counts:
 
 
 @task
+@keyed
 def evaluate(file: str) -> Counts:
     """Measure every model of every seed on test, once, with its lift over the baseline.
 
@@ -65,6 +70,7 @@ def evaluate(file: str) -> Counts:
 
 
 @task
+@keyed
 def recommend(file: str) -> Counts:
     """Publish the lists of the best model on validation, never of a control; readers see all of them or none.
 
@@ -77,6 +83,7 @@ def recommend(file: str) -> Counts:
 
 
 @task
+@keyed
 def promote(file: str) -> Counts:
     """Make the night what readers see: one commit that pins a version of every table, and the live model.
 
@@ -93,6 +100,7 @@ def promote(file: str) -> Counts:
 
 
 @task
+@keyed
 def feed(file: str) -> Counts:
     """Bring what is live to the online store, which serves by key.
 
@@ -104,6 +112,7 @@ def feed(file: str) -> Counts:
 
 
 @task
+@keyed
 def report(file: str) -> Counts:
     """Write report.json and report.html into the night's folder; of a night that has failed too, with what there is.
 

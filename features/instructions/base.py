@@ -21,6 +21,11 @@ KEYS: tuple[Key, ...] = get_args(Key)
 Count = Annotated[int, Field(ge=0)]
 Size = Annotated[int, Field(gt=0)]
 Threshold = Annotated[float, Field(allow_inf_nan=False)]
+LikedAbove = Annotated[
+    Threshold | None, Field(description="ratings above it are likes; lower ones are no answers, or the answer no")
+]
+Negatives = Annotated[Count, Field(description="items that the user does not have, asked about beside each like")]
+Candidates = Annotated[int, Field(ge=2, description="items that are shown, of which one is next")]
 ROWS_AT_ONCE = 10_000
 
 

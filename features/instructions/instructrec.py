@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from features.instructions.base import Key, OneByOne, Threshold
+from features.instructions.base import Candidates, Key, LikedAbove, OneByOne
 from features.instructions.examples import Example
 from features.instructions.grid import CELLS, INTENTIONS, PREFERENCES, TASKS, Cell, worded
-from features.instructions.llara import Several
 from features.instructions.messages import quoted
 from features.instructions.next_items import liked_places
 from features.instructions.sources import Sources, shortened
@@ -37,7 +37,16 @@ class Instructrec(OneByOne):
     reads: ClassVar[tuple[Key, ...]] = ("profile", "intention")
 
     def __init__(
-        self, *, candidates: Several = 10, attributes: list[str] | None = None, liked_above: Threshold | None = None
+        self,
+        *,
+        candidates: Candidates = 10,
+        attributes: Annotated[
+            list[str] | None,
+            Field(
+                description="columns that tell a specific wish; default: category, genres, author, year and the like"
+            ),
+        ] = None,
+        liked_above: LikedAbove = None,
     ) -> None:
         self.candidates, self.attributes, self.liked_above = candidates, attributes, liked_above
 

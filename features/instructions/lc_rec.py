@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from features.instructions import code_wording as wording
-from features.instructions.base import Key, OneByOne, Threshold
+from features.instructions.base import Key, LikedAbove, OneByOne
 from features.instructions.examples import Example
 from features.instructions.next_items import Next, liked_places
 from features.instructions.sources import Sources, shortened
@@ -41,7 +41,15 @@ class LcRec(OneByOne):
     needs: ClassVar[tuple[Key, ...]] = ("codes",)
     reads: ClassVar[tuple[Key, ...]] = ("profile", "intention")
 
-    def __init__(self, *, weights: Weights | None = None, liked_above: Threshold | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        weights: Annotated[
+            Weights | None,
+            Field(description="how often each of the six tasks is drawn where examples are counted; 0 leaves it out"),
+        ] = None,
+        liked_above: LikedAbove = None,
+    ) -> None:
         self._weights, self.liked_above = tuple(weights or ()), liked_above
 
     @property

@@ -7,13 +7,13 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
-from features.instructions.base import Threshold
+from features.instructions.base import Candidates, LikedAbove
 from features.instructions.examples import Example
 from features.instructions.next_items import Next, NextItem, candidates
 from features.instructions.sources import Sources
 from features.instructions.wording import LETTERS, pick_letter
 
-Lettered = Annotated[int, Field(ge=2, le=len(LETTERS))]
+Lettered = Annotated[Candidates, Field(le=len(LETTERS))]
 
 
 class Llamarec(NextItem):
@@ -24,7 +24,7 @@ class Llamarec(NextItem):
 
     source: ClassVar[str] = "LlamaRec (Yue et al. 2023, arXiv 2311.02089)"
 
-    def __init__(self, *, candidates: Lettered = 20, liked_above: Threshold | None = None) -> None:
+    def __init__(self, *, candidates: Lettered = 20, liked_above: LikedAbove = None) -> None:
         super().__init__(liked_above=liked_above)
         self.candidates = candidates
 

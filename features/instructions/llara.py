@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from pydantic import Field
 
-from features.instructions.base import Threshold
+from features.instructions.base import Candidates, LikedAbove
 from features.instructions.examples import Example
 from features.instructions.next_items import Next, NextItem, candidates
 from features.instructions.sources import Sources
 from features.instructions.wording import pick_title
-
-Several = Annotated[int, Field(ge=2)]
 
 
 class Llara(NextItem):
@@ -24,7 +21,7 @@ class Llara(NextItem):
 
     source: ClassVar[str] = "LLaRA (Liao et al. 2024, arXiv 2312.02445)"
 
-    def __init__(self, *, candidates: Several = 20, liked_above: Threshold | None = None) -> None:
+    def __init__(self, *, candidates: Candidates = 20, liked_above: LikedAbove = None) -> None:
         super().__init__(liked_above=liked_above)
         self.candidates = candidates
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from features.instructions.base import Key, OneByOne, Threshold
+from features.instructions.base import Key, LikedAbove, OneByOne
 from features.instructions.examples import Example
 from features.instructions.sources import Sources
 
@@ -37,7 +37,7 @@ class NextItem(OneByOne):
 
     reads: ClassVar[tuple[Key, ...]] = ("profile",)
 
-    def __init__(self, *, liked_above: Threshold | None = None) -> None:
+    def __init__(self, *, liked_above: LikedAbove = None) -> None:
         self.liked_above = liked_above
 
     def plan(self, sources: Sources, seed: int) -> Int64:

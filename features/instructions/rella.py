@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from features.instructions.base import Builder, Count, Key, Threshold
+from features.instructions.base import Builder, Key, LikedAbove, Negatives
 from features.instructions.examples import Example
 from features.instructions.histories import retrieved_places
 from features.instructions.likes import Likes
@@ -29,7 +30,15 @@ class Rella(Builder):
     needs: ClassVar[tuple[Key, ...]] = ("vectors",)
     reads: ClassVar[tuple[Key, ...]] = ("profile",)
 
-    def __init__(self, *, liked_above: Threshold | None = None, negatives: Count = 1, mixed: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        liked_above: LikedAbove = None,
+        negatives: Negatives = 1,
+        mixed: Annotated[
+            bool, Field(description="each example twice: with the nearest items, and with the last ones")
+        ] = True,
+    ) -> None:
         self.likes, self.views = Likes(liked_above, negatives), VIEWS[: 1 + mixed]
 
     def plan(self, sources: Sources, seed: int) -> Int64:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from pydantic import Field
 
-from features.instructions.base import Size, Threshold
+from features.instructions.base import Candidates, LikedAbove, Size
 from features.instructions.examples import Example
-from features.instructions.llara import Llara, Several
+from features.instructions.llara import Llara
 from features.instructions.next_items import Next
 from features.instructions.sources import Sources
 
@@ -22,7 +23,13 @@ class SDpo(Llara):
 
     source: ClassVar[str] = "S-DPO (Chen et al. 2024, arXiv 2406.09215)"
 
-    def __init__(self, *, candidates: Several = 20, rejected: Size = 3, liked_above: Threshold | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        candidates: Candidates = 20,
+        rejected: Annotated[Size, Field(description="other candidates beside the answer, as worse ones")] = 3,
+        liked_above: LikedAbove = None,
+    ) -> None:
         super().__init__(candidates=candidates, liked_above=liked_above)
         self.rejected = rejected
 

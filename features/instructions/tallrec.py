@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from features.instructions.base import Count, Key, OneByOne, Threshold
+from features.instructions.base import Key, LikedAbove, Negatives, OneByOne
 from features.instructions.examples import Example
 from features.instructions.likes import Likes
 from features.instructions.sources import Sources
@@ -26,7 +26,7 @@ class Tallrec(OneByOne):
     source: ClassVar[str] = "TALLRec (Bao et al. 2023, arXiv 2305.00447)"
     reads: ClassVar[tuple[Key, ...]] = ("profile",)
 
-    def __init__(self, *, liked_above: Threshold | None = None, negatives: Count = 1) -> None:
+    def __init__(self, *, liked_above: LikedAbove = None, negatives: Negatives = 1) -> None:
         self.likes = Likes(liked_above, negatives)
 
     def plan(self, sources: Sources, seed: int) -> Int64:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from features.recipes.base import DATA_IS_DATA, JSON_ONLY, Data, Positive, Recipe
+from features.recipes.base import DATA_IS_DATA, JSON_ONLY, Data, MaxItems, Recipe
 from features.recipes.reading import Text
 from schemas.records import Kind, Subject
 
@@ -33,7 +33,7 @@ class AutographUser(Recipe):
     answer: ClassVar[type[BaseModel]] = Answer
     words: ClassVar[Mapping[str, int]] = {"preference": 120}
 
-    max_items: Positive = 15
+    max_items: MaxItems = 15
 
     def system(self) -> str:
         return f"""\

@@ -22,8 +22,10 @@ class Choosing(Recipe, ABC):
     `base` is a recommender that is fitted on train alone; train items are no candidates.
     """
 
-    base: str = "pure_svd"
-    candidates: Annotated[int, Field(ge=2, le=MOST)] = MOST
+    base: Annotated[
+        str, Field(description="recommender that proposes, fitted on train alone: pure_svd or popularity")
+    ] = "pure_svd"
+    candidates: Annotated[int, Field(ge=2, le=MOST, description="items that a prompt shows to choose from")] = MOST
 
     @property
     def drawn_by(self) -> str:

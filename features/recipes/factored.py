@@ -39,8 +39,8 @@ class Factored(Recipe, ABC):
     words: ClassVar[Mapping[str, int]] = {"summary": SUMMARY_WORDS}
     writes: ClassVar[tuple[str, ...]] = ("knowledge", "summary")
 
-    domain: Domain = "goods"
-    factors: tuple[str, ...] = ()
+    domain: Annotated[Domain, Field(description="whose list of factors is asked for")] = "goods"
+    factors: Annotated[tuple[str, ...], Field(description="factors in place of the domain's")] = ()
 
     @property
     def answer_model(self) -> type[BaseModel]:

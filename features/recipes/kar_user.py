@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from features.grounding import Titles
 from features.recipes import factored
-from features.recipes.base import DATA_IS_DATA, JSON_ONLY, Data, Positive, is_empty, section
+from features.recipes.base import DATA_IS_DATA, JSON_ONLY, Data, MaxItems, is_empty, section
 from features.recipes.reading import NOTHING, Text, parse
 from schemas.errors import AnswerError
 from schemas.records import Kind, Row, Subject
@@ -46,7 +46,7 @@ class KarUser(factored.Factored):
     answer: ClassVar[type[BaseModel]] = Answer
     factor: ClassVar[type[factored.Factor]] = Factor
 
-    max_items: Positive = 15
+    max_items: MaxItems = 15
 
     def system(self) -> str:
         return f"""\

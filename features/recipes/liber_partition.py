@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from features.recipes.base import DATA_IS_DATA, JSON_ONLY, Data, Positive, Recipe, is_empty, section
 from features.recipes.reading import Text
@@ -39,7 +39,7 @@ class LiberPartition(Recipe):
     words: ClassVar[Mapping[str, int]] = {"summary": 100, "change": 60}
     partitioned: ClassVar[bool] = True
 
-    max_items: Positive = 10
+    max_items: Annotated[Positive, Field(description="events of a partition")] = 10
 
     def system(self) -> str:
         return f"""\

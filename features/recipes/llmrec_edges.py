@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel
 
-from features.recipes.base import DATA_IS_DATA, JSON_ONLY, Data, Positive, is_empty, section
+from features.recipes.base import DATA_IS_DATA, JSON_ONLY, Data, MaxItems, is_empty, section
 from features.recipes.choosing import Choosing
 from features.recipes.reading import parse
 from schemas.errors import AnswerError
@@ -38,7 +38,7 @@ class LlmrecEdges(Choosing):
     answer: ClassVar[type[BaseModel]] = Answer
     gives_edges: ClassVar[bool] = True
 
-    max_items: Positive = 20
+    max_items: MaxItems = 20
 
     def system(self) -> str:
         return f"""\

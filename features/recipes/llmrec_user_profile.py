@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
-from features.recipes.base import DATA_IS_DATA, JSON_ONLY, Data, Positive, Recipe
+from features.recipes.base import DATA_IS_DATA, JSON_ONLY, Data, MaxItems, Recipe
 from features.recipes.reading import NOTHING, Text, read_text
 from schemas.records import Kind, ProfileRow, Row, Subject
 
@@ -50,8 +50,10 @@ class LlmrecUserProfile(Recipe):
     writes: ClassVar[tuple[str, ...]] = ("profile", *GuessedAnswer.model_fields)
     brief: ClassVar[tuple[str, ...]] = tuple(GuessedAnswer.model_fields)
 
-    max_items: Positive = 20
-    guess: bool = False
+    max_items: MaxItems = 20
+    guess: Annotated[
+        bool, Field(description="ask for age, gender and country too, which are guesses and sensitive")
+    ] = False
 
     @property
     def answer_model(self) -> type[BaseModel]:

@@ -47,8 +47,8 @@ class OnceGenerate(Recipe):
     answer: ClassVar[type[BaseModel]] = Answer
     gives_edges: ClassVar[bool] = True
 
-    cold: Positive = 5
-    generated: Annotated[int, Field(gt=0, le=MOST)] = 3
+    cold: Annotated[Positive, Field(description="train interactions of a user who is asked about, at most")] = 5
+    generated: Annotated[int, Field(gt=0, le=MOST, description="items that an answer is asked for")] = 3
 
     def concerns(self, subject: Subject) -> bool:
         return len(subject.history) <= self.cold

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from features.recipes.base import DATA_IS_DATA, JSON_ONLY, Data, Positive, Recipe
+from features.recipes.base import DATA_IS_DATA, JSON_ONLY, Data, MaxItems, Recipe
 from features.recipes.reading import Text
 from schemas.records import Kind, Subject
 
@@ -34,7 +34,7 @@ class OnceUser(Recipe):
     brief: ClassVar[tuple[str, ...]] = ("interests",)
     words: ClassVar[Mapping[str, int]] = {"interests": 30}
 
-    max_items: Positive = 20
+    max_items: MaxItems = 20
 
     def system(self) -> str:
         return f"""\

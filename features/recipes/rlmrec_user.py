@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from features.recipes.base import Data, Recipe, best_title, is_empty, section
 from features.recipes.reading import Text
@@ -35,7 +35,7 @@ class RlmrecUser(Recipe):
     needs: ClassVar[tuple[str, ...]] = ("rlmrec.item",)
     words: ClassVar[Mapping[str, int]] = {"summarization": 100}
 
-    label: str = "PURCHASED ITEMS"
+    label: Annotated[str, Field(description="heading of the history in the prompt")] = "PURCHASED ITEMS"
 
     def system(self) -> str:
         return f"""\

@@ -59,5 +59,6 @@ def _files(store: TableStore, name: str, ds: str | None, version: int | None) ->
     known = store.exists(name, ds)
     files = DeltaTable(f"{store.root}/{name}", version=version).file_uris(file_pruning_predicate=night) if known else []
     if not files:
-        raise StoreError(f"lake {store.root}: table {name}: nothing to read{f' for {ds}' if ds else ''}")
+        about = f" for {ds}" if ds else ""
+        raise StoreError(f"lake {store.root}: table {name}: nothing to read{about}; run the night first")
     return files

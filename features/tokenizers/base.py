@@ -25,10 +25,13 @@ Float32 = NDArray[np.float32]
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 
-Levels = Annotated[int, Field(gt=0, le=64)]
+Levels = Annotated[int, Field(gt=0, le=64, description="codes of an item, before ties are told apart")]
 Size = Annotated[int, Field(gt=1, le=LARGEST)]
+Codes = Annotated[Size, Field(description="codes that a level has")]
+Clusters = Annotated[Size, Field(description="parts that a cluster is split into")]
 Count = Annotated[int, Field(gt=0)]
-Seed = Annotated[int, Field(ge=0)]
+Largest = Annotated[Count, Field(description="items of a cluster that is not split again, at most")]
+Seed = Annotated[int, Field(ge=0, description="of whatever is drawn")]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 ARRAYS, ABOUT = "tokenizer.safetensors", "tokenizer.json"
@@ -141,7 +144,7 @@ class Tokenizer(ABC):
         try:
             self.arrays = load_file(folder / ARRAYS)
             self.about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        except (OSError, ValueError, SafetensorError) as error:
+        except (OSError, ValueError, RecursionError, SafetensorError) as error:
             raise StoreError(f"{folder}: no fitted tokenizer that can be read ({error}); set refit = true") from None
 
     @abstractmethod

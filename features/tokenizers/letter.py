@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from features.tokenizers.base import Count, Levels, Rate, Seed, Size, TokenInputs, Weight
-from features.tokenizers.rq_vae import HIDDEN, Hidden, RqVae
+from pydantic import Field
+
+from features.tokenizers.base import Codes, Count, Levels, Seed, TokenInputs, Weight
+from features.tokenizers.rq_vae import (
+    HIDDEN,
+    BatchSize,
+    Commitment,
+    Epochs,
+    Hidden,
+    LatentDim,
+    LearningRate,
+    RqVae,
+    SinkhornEpsilon,
+    WeightDecay,
+)
 from features.tokenizers.ties import Ties
 from schemas.errors import DataError
 
@@ -28,18 +41,18 @@ class Letter(RqVae):
         self,
         *,
         levels: Levels = 4,
-        size: Size = 256,
-        dim: Count = 32,
+        size: Codes = 256,
+        dim: LatentDim = 32,
         hidden: Hidden = list(HIDDEN),  # noqa: B006 -- never changed
-        commitment: Weight = 0.25,
-        collaborative: Weight = 0.02,
-        diversity: Weight = 1e-4,
-        clusters: Count = 10,
-        sinkhorn: Weight = 0.003,
-        epochs: Count = 100,
-        batch_size: Count = 1024,
-        learning_rate: Rate = 1e-3,
-        weight_decay: Weight = 1e-4,
+        commitment: Commitment = 0.25,
+        collaborative: Annotated[Weight, Field(description="weight of the term that knows who reads what")] = 0.02,
+        diversity: Annotated[Weight, Field(description="weight of spreading the codes of a level")] = 1e-4,
+        clusters: Annotated[Count, Field(description="groups of a level's codes that the diversity term knows")] = 10,
+        sinkhorn: SinkhornEpsilon = 0.003,
+        epochs: Epochs = 100,
+        batch_size: BatchSize = 1024,
+        learning_rate: LearningRate = 1e-3,
+        weight_decay: WeightDecay = 1e-4,
         seed: Seed = 0,
         ties: Ties = "sinkhorn",
     ) -> None:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from features.tokenizers.base import Int32, Levels, Seed, TokenInputs, Tokenizer
 
-Bits = Annotated[int, Field(gt=0, le=15)]
+Bits = Annotated[int, Field(gt=0, le=15, description="planes of a level, which has 2 to that power codes")]
 
 
 class Lsh(Tokenizer):

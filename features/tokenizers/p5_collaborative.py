@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from features.tokenizers.base import Count, Int32, Int64, Seed, Size, TokenInputs, Tokenizer
+from features.tokenizers.base import Clusters, Int32, Int64, Largest, Seed, TokenInputs, Tokenizer
 from features.tokenizers.spectral import cluster_paths, together
 
 
@@ -21,7 +21,7 @@ class P5Collaborative(Tokenizer):
     source: ClassVar[str] = "Hua et al., SIGIR-AP 2023 (P5 indexing: CID), arXiv 2305.06569"
     reads_train: ClassVar[bool] = True
 
-    def __init__(self, *, clusters: Size = 20, largest: Count = 500, seed: Seed = 0) -> None:
+    def __init__(self, *, clusters: Clusters = 20, largest: Largest = 500, seed: Seed = 0) -> None:
         super().__init__()
         self.clusters, self.largest, self.seed = clusters, largest, seed
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
-from features.tokenizers.base import Count, Int32, Int64, Seed, Size, TokenInputs, Tokenizer
+from features.tokenizers.base import Clusters, Int32, Int64, Largest, Seed, TokenInputs, Tokenizer
 from features.tokenizers.numbered import Numbered
 from features.tokenizers.p5_collaborative import P5Collaborative
-from features.tokenizers.p5_semantic import Depth, P5Semantic
+from features.tokenizers.p5_semantic import Column, Depth, P5Semantic, Separator
 
 
 class P5Hybrid(Numbered):
@@ -22,11 +23,13 @@ class P5Hybrid(Numbered):
     def __init__(
         self,
         *,
-        path: Literal["collaborative", "semantic"] = "collaborative",
-        clusters: Size = 20,
-        largest: Count = 500,
-        column: str = "categories",
-        separator: str = ";",
+        path: Annotated[
+            Literal["collaborative", "semantic"], Field(description="clusters of who reads what, or categories")
+        ] = "collaborative",
+        clusters: Clusters = 20,
+        largest: Largest = 500,
+        column: Column = "categories",
+        separator: Separator = ";",
         depth: Depth = 4,
         seed: Seed = 0,
     ) -> None:

@@ -10,7 +10,9 @@ from pydantic import Field
 from features.tokenizers.base import Int32, TokenInputs, Tokenizer
 from schemas.errors import DataError
 
-Depth = Annotated[int, Field(gt=0, le=16)]
+Depth = Annotated[int, Field(gt=0, le=16, description="categories of a path that are read at most")]
+Column = Annotated[str, Field(description="column of the items that holds the path, broad categories first")]
+Separator = Annotated[str, Field(description="what stands between two categories, where the column is text")]
 
 
 class P5Semantic(Tokenizer):
@@ -22,7 +24,7 @@ class P5Semantic(Tokenizer):
 
     source: ClassVar[str] = "Hua et al., SIGIR-AP 2023 (P5 indexing: SemID), arXiv 2305.06569"
 
-    def __init__(self, *, column: str = "categories", separator: str = ";", depth: Depth = 4) -> None:
+    def __init__(self, *, column: Column = "categories", separator: Separator = ";", depth: Depth = 4) -> None:
         super().__init__()
         self.column, self.separator, self.depth = column, separator, depth
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from pydantic import Field
 
 from features.tokenizers.base import Int32, Int64, Size, TokenInputs
 from features.tokenizers.numbered import Numbered, digits, first_seen
@@ -24,7 +25,7 @@ class P5Sequential(Numbered):
     source: ClassVar[str] = "Hua et al., SIGIR-AP 2023 (P5 indexing: SID), arXiv 2305.06569"
     reads_train: ClassVar[bool] = True
 
-    def __init__(self, *, size: Size = 100) -> None:
+    def __init__(self, *, size: Annotated[Size, Field(description="base of the digits")] = 100) -> None:
         super().__init__()
         self.size = size
 

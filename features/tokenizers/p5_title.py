@@ -12,7 +12,7 @@ from features.codes import END
 from features.tokenizers.base import Int32, Int64, TokenInputs, Tokenizer
 from features.tokenizers.ties import with_extra_code
 
-Words = Annotated[int, Field(gt=0, le=64)]
+Words = Annotated[int, Field(gt=0, le=64, description="of a title that count")]
 NO_TITLE, UNKNOWN = 0, 1  # codes that stand for no word
 
 
@@ -26,7 +26,12 @@ class P5Title(Tokenizer):
     source: ClassVar[str] = "Hua et al., SIGIR-AP 2023 (P5 indexing: TID), arXiv 2305.06569"
     one_vocabulary: ClassVar[bool] = True
 
-    def __init__(self, *, column: str = "title", words: Words = 16) -> None:
+    def __init__(
+        self,
+        *,
+        column: Annotated[str, Field(description="column of the items that holds it")] = "title",
+        words: Words = 16,
+    ) -> None:
         super().__init__()
         self.column, self.words = column, words
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.quantiser import Codebooks, fit_residual_kmeans
-from features.tokenizers.base import Float32, Int32, Levels, Seed, Size, TokenInputs, Tokenizer
+from features.tokenizers.base import Codes, Float32, Int32, Levels, Seed, TokenInputs, Tokenizer
 from features.tokenizers.ties import Ties
 from schemas.errors import DataError
 
@@ -22,7 +22,7 @@ class ProductQuantiser(Tokenizer):
     source: ClassVar[str] = "Jegou et al., PAMI 2011; Ge et al., CVPR 2013 (OPQ); Hou et al., KDD 2025 (RPG)"
     reads_text: ClassVar[bool] = True
 
-    def __init__(self, *, levels: Levels = 4, size: Size = 256, seed: Seed = 0, ties: Ties = "extra") -> None:
+    def __init__(self, *, levels: Levels = 4, size: Codes = 256, seed: Seed = 0, ties: Ties = "extra") -> None:
         super().__init__()
         self.levels, self.size, self.seed, self.ties = levels, size, seed, ties
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from features.tokenizers.base import Int32, Levels, Seed, Size, TokenInputs, Tokenizer
+from features.tokenizers.base import Codes, Int32, Levels, Seed, TokenInputs, Tokenizer
 
 
 class RandomCodes(Tokenizer):
@@ -15,7 +15,7 @@ class RandomCodes(Tokenizer):
 
     source: ClassVar[str] = "Hua et al., SIGIR-AP 2023 (P5 indexing: RID), arXiv 2305.06569; a control"
 
-    def __init__(self, *, levels: Levels = 3, size: Size = 256, seed: Seed = 0) -> None:
+    def __init__(self, *, levels: Levels = 3, size: Codes = 256, seed: Seed = 0) -> None:
         super().__init__()
         self.levels, self.size, self.seed = levels, size, seed
 

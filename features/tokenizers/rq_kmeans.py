@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from features.quantiser import fit_residual_kmeans
-from features.tokenizers.base import Float32, Levels, Seed, Size, TokenInputs
+from features.tokenizers.base import Codes, Float32, Levels, Seed, TokenInputs
 from features.tokenizers.residual import ResidualTokenizer
 from features.tokenizers.ties import Ties
 
@@ -15,7 +15,7 @@ class RqKMeans(ResidualTokenizer):
 
     source: ClassVar[str] = "Rajput et al., NeurIPS 2023 (TIGER), arXiv 2305.05065, with k-means for the RQ-VAE"
 
-    def __init__(self, *, levels: Levels = 3, size: Size = 256, seed: Seed = 0, ties: Ties = "extra") -> None:
+    def __init__(self, *, levels: Levels = 3, size: Codes = 256, seed: Seed = 0, ties: Ties = "extra") -> None:
         super().__init__()
         self.levels, self.size, self.seed, self.ties = levels, size, seed, ties
 

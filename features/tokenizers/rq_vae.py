@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from features.quantiser import BLOCK, Codebooks
-from features.tokenizers.base import Count, Float32, Levels, Rate, Seed, Size, TokenInputs, Weight
+from features.tokenizers.base import Codes, Count, Float32, Levels, Rate, Seed, TokenInputs, Weight
 from features.tokenizers.residual import ResidualTokenizer
 from features.tokenizers.ties import Ties
 from schemas.errors import DataError
@@ -16,7 +16,16 @@ from schemas.errors import DataError
 if TYPE_CHECKING:
     from features.tokenizers.vae_training import Terms, VaeTraining
 
-Hidden = Annotated[list[int], Field(min_length=1)]
+Hidden = Annotated[list[int], Field(min_length=1, description="widths of the encoder; the decoder has them reversed")]
+LatentDim = Annotated[Count, Field(description="columns of what is quantised")]
+Commitment = Annotated[Weight, Field(description="weight of keeping a residual near its code")]
+SinkhornEpsilon = Annotated[
+    Weight, Field(description="epsilon of the balanced assignment on the last level in training; 0: nearest codes")
+]
+Epochs = Annotated[Count, Field(description="of training")]
+BatchSize = Annotated[Count, Field(description="items of a batch")]
+LearningRate = Annotated[Rate, Field(description="of AdamW")]
+WeightDecay = Annotated[Weight, Field(description="decoupled, of AdamW")]
 HIDDEN = (256, 128, 64)
 
 
@@ -35,15 +44,15 @@ class RqVae(ResidualTokenizer):
         self,
         *,
         levels: Levels = 3,
-        size: Size = 256,
-        dim: Count = 32,
+        size: Codes = 256,
+        dim: LatentDim = 32,
         hidden: Hidden = list(HIDDEN),  # noqa: B006 -- never changed
-        commitment: Weight = 0.25,
-        sinkhorn: Weight = 0.0,
-        epochs: Count = 200,
-        batch_size: Count = 1024,
-        learning_rate: Rate = 1e-3,
-        weight_decay: Weight = 1e-4,
+        commitment: Commitment = 0.25,
+        sinkhorn: SinkhornEpsilon = 0.0,
+        epochs: Epochs = 200,
+        batch_size: BatchSize = 1024,
+        learning_rate: LearningRate = 1e-3,
+        weight_decay: WeightDecay = 1e-4,
         seed: Seed = 0,
         ties: Ties = "extra",
     ) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from itertools import chain, count
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-Ties = Literal["extra", "nearest", "sinkhorn"]
+Ties = Annotated[
+    Literal["extra", "nearest", "sinkhorn"],
+    Field(description="how items of equal codes are told apart: one more code, the nearest free last one, or spread"),
+]
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 Floating = NDArray[np.floating]

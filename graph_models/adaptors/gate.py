@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from graph_models.adaptors.base import Adaptor
@@ -21,7 +22,12 @@ class Gate(Adaptor):
 
     source: ClassVar[str] = "attention over sources, after HAN (Wang et al., WWW 2019, arXiv 1903.07293)"
 
-    def __init__(self, widths: tuple[int, ...], *, dim: Size = 128) -> None:
+    def __init__(
+        self,
+        widths: tuple[int, ...],
+        *,
+        dim: Annotated[Size, Field(description="columns of every source and of the result")] = 128,
+    ) -> None:
         super().__init__(widths)
         self.dim = dim
         self.project = nn.ModuleList(nn.Linear(width, dim) for width in widths)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from graph_models.adaptors.base import Adaptor
 from graph_models.experts import HybridExperts, in_chunks
-from graph_models.options import Size
+from graph_models.options import Dropout, Hidden, Own, Shared, Size
 from schemas.errors import DataError
 
 
@@ -26,11 +26,11 @@ class MixtureOfExperts(Adaptor):
         self,
         widths: tuple[int, ...],
         *,
-        shared: Size = 2,
-        own: Size = 5,
-        hidden: Size = 128,
-        out: Size = 32,
-        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        shared: Shared = 2,
+        own: Own = 5,
+        hidden: Hidden = 128,
+        out: Annotated[Size, Field(description="columns that each source ends as")] = 32,
+        dropout: Dropout = 0.0,
     ) -> None:
         super().__init__(widths)
         if len(set(widths)) > 1:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from graph_models.adaptors.base import Adaptor
@@ -20,7 +21,12 @@ class Whitening(Adaptor):
 
     source: ClassVar[str] = "Hou et al., KDD 2022, arXiv 2206.05941"
 
-    def __init__(self, widths: tuple[int, ...], *, dim: Size = 128) -> None:
+    def __init__(
+        self,
+        widths: tuple[int, ...],
+        *,
+        dim: Annotated[Size, Field(description="columns of every source and of the result")] = 128,
+    ) -> None:
         super().__init__(widths)
         self.dim = dim
         self.shift = nn.ParameterList(torch.zeros(width) for width in widths)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from graph_models.backbones.base import Backbone
 from graph_models.dataset import GraphDataset
-from graph_models.options import Count, Size
+from graph_models.options import Dim, Layers
 from graph_models.propagation import layer_mean
 from graph_models.text import both_texts, fill_missing
 from graph_models.tower import text_tower
@@ -33,9 +33,9 @@ class AlphaRec(Backbone):
         self,
         graph: GraphDataset,
         *,
-        layers: Count = 2,
-        dim: Size = 64,
-        ratio: Annotated[float, Field(gt=0, description="hidden width / D")] = 0.5,
+        layers: Layers = 2,
+        dim: Dim = 64,
+        ratio: Annotated[float, Field(gt=0, description="hidden width, as a share of the text vectors'")] = 0.5,
     ) -> None:
         super().__init__()
         self.user_text, self.item_text = both_texts(graph, "alpharec")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -15,7 +15,7 @@ from graph_models.dataset import GraphDataset
 from graph_models.edge_drop import EdgeDrop, Share
 from graph_models.edge_weights import EdgeWeights
 from graph_models.local_mask import draw_seeds, guesses, local_similarity, surroundings, with_loops
-from graph_models.options import Count, Size
+from graph_models.options import Anchors, Dim, Layers, Size, Sslrec
 from graph_models.propagation import sparse_product
 from graph_models.sampler import Batch
 from schemas.errors import ConfigError
@@ -51,20 +51,20 @@ class AutoCF(IdEmbedding):
         self,
         graph: GraphDataset,
         *,
-        layers: Count = 2,
-        transformers: Size = 1,
-        heads: Size = 4,
-        dim: Size = 64,
+        layers: Layers = 2,
+        transformers: Annotated[Size, Field(description="attention layers of the decoder")] = 1,
+        heads: Annotated[Size, Field(description="of the attention; a divisor of dim")] = 4,
+        dim: Dim = 64,
         score: Score = "dot",
         init: Init = "xavier",
-        seeds: Size = 100,
-        depth: Size = 2,
-        keep: Share = 0.2,
-        every: Size = 10,
-        softmax: Weight = 1.0,
-        uniformity: Weight = 1.0,
-        anchors: Size = 4096,
-        compat: Literal["none", "sslrec"] = "none",
+        seeds: Annotated[Size, Field(description="nodes whose surroundings are hidden; at most one in 100")] = 100,
+        depth: Annotated[Size, Field(description="steps that surroundings reach")] = 2,
+        keep: Annotated[Share, Field(description="share of the other nodes in the random pairs")] = 0.2,
+        every: Annotated[Size, Field(description="steps between two drawings of what is hidden")] = 10,
+        softmax: Annotated[Weight, Field(description="weight of the model's own cross-entropy over all items")] = 1.0,
+        uniformity: Annotated[Weight, Field(description="weight of pushing nodes of a kind apart")] = 1.0,
+        anchors: Anchors = 4096,
+        compat: Sslrec = "none",
     ) -> None:
         super().__init__(graph, dim, score, init)
         if dim % heads:

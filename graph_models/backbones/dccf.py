@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -14,7 +14,7 @@ from graph_models.contrast import Contrast, Negatives
 from graph_models.dataset import GraphDataset
 from graph_models.edge_weights import EdgeWeights
 from graph_models.losses import unit_rows
-from graph_models.options import Count, Positive, Size
+from graph_models.options import Anchors, ContrastWeight, Dim, Layers, Size, Sslrec, Temperature
 from graph_models.propagation import sparse_product
 from graph_models.sampler import Batch
 
@@ -44,17 +44,17 @@ class DCCF(IdEmbedding):
         self,
         graph: GraphDataset,
         *,
-        layers: Count = 2,
-        dim: Size = 64,
+        layers: Layers = 2,
+        dim: Dim = 64,
         score: Score = "dot",
         init: Init = "xavier",
-        intents: Size = 128,
-        weight: Positive = 1e-3,
-        temperature: Positive = 0.1,
-        intent_l2: Annotated[float, Field(ge=0)] = 0.0,
+        intents: Annotated[Size, Field(description="latent intents of users, and as many of items")] = 128,
+        weight: ContrastWeight = 1e-3,
+        temperature: Temperature = 0.1,
+        intent_l2: Annotated[float, Field(ge=0, description="weight of the intents' squared length")] = 0.0,
         negatives: Negatives = "in_batch",
-        anchors: Size = 4096,
-        compat: Literal["none", "sslrec"] = "none",
+        anchors: Anchors = 4096,
+        compat: Sslrec = "none",
     ) -> None:
         super().__init__(graph, dim, score, init)
         self.layers, self.weight, self.intent_l2 = layers, weight, intent_l2

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
+from pydantic import Field
 from scipy.sparse import bmat, csr_matrix, diags, identity
 from torch import Tensor
 
 from graph_models.backbones.ids import IdEmbedding, Init, Score
 from graph_models.dataset import GraphDataset, sparse_csr
-from graph_models.options import Count, Size
+from graph_models.options import Layers, Size
 from graph_models.propagation import sparse_product
 
 
@@ -32,8 +33,10 @@ class GCCF(IdEmbedding):
         self,
         graph: GraphDataset,
         *,
-        layers: Count = 3,
-        dim: Size = 64,
+        layers: Layers = 3,
+        dim: Annotated[
+            Size, Field(description="columns of one layer; a final vector has layers + 1 times as many")
+        ] = 64,
         score: Score = "dot",
         init: Init = "normal",
     ) -> None:

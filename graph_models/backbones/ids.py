@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from graph_models.backbones.base import Backbone
@@ -16,8 +17,11 @@ from graph_models.spectrum import singular_vectors
 STD = 0.1  # of the first embeddings, as in LightGCN's code
 NOISE = 0.1  # share of it that stays random when the embeddings start from the spectrum
 
-Score = Literal["dot", "cosine"]
-Init = Literal["normal", "xavier", "spectral"]
+Score = Annotated[Literal["dot", "cosine"], Field(description="inner product or cosine of two final vectors")]
+Init = Annotated[
+    Literal["normal", "xavier", "spectral"],
+    Field(description="where embeddings start: at random, or from the singular vectors of the train matrix (spectral)"),
+]
 
 
 class IdEmbedding(Backbone, ABC):

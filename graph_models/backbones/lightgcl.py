@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from graph_models.backbones.ids import IdEmbedding, Init, Score
 from graph_models.contrast import Contrast, Negatives, alignment
 from graph_models.dataset import GraphDataset
-from graph_models.edge_drop import EdgeDrop, Share
-from graph_models.options import Count, Positive, Size
+from graph_models.edge_drop import Drop, EdgeDrop
+from graph_models.options import Anchors, ContrastWeight, Dim, Layers, Reference, Size, Temperature
 from graph_models.propagation import sparse_product
 from graph_models.sampler import Batch
 from graph_models.spectrum import singular_vectors
@@ -47,17 +48,17 @@ class LightGCL(IdEmbedding):
         self,
         graph: GraphDataset,
         *,
-        layers: Count = 2,
-        dim: Size = 64,
+        layers: Layers = 2,
+        dim: Dim = 64,
         score: Score = "dot",
         init: Init = "xavier",
-        weight: Positive = 0.2,
-        temperature: Positive = 0.2,
-        rank: Size = 5,
-        drop: Share = 0.0,
+        weight: ContrastWeight = 0.2,
+        temperature: Temperature = 0.2,
+        rank: Annotated[Size, Field(description="singular values that the other view keeps")] = 5,
+        drop: Drop = 0.0,
         negatives: Negatives = "all",
-        anchors: Size = 4096,
-        compat: Literal["none", "reference"] = "none",
+        anchors: Anchors = 4096,
+        compat: Reference = "none",
     ) -> None:
         super().__init__(graph, dim, score, init)
         self.layers, self.weight, self.drop, self.reference = layers, weight, drop, compat == "reference"

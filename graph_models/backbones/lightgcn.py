@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
+from pydantic import Field
 from torch import Tensor
 
 from graph_models.backbones.ids import IdEmbedding, Init, Score
 from graph_models.dataset import GraphDataset
-from graph_models.edge_drop import EdgeDrop, Share, directed_mean
-from graph_models.options import Count, Power, Size
+from graph_models.edge_drop import Drop, EdgeDrop, directed_mean
+from graph_models.options import Dim, Layers, Power, Sslrec
 from graph_models.propagation import layer_mean, layer_mean_of
 from graph_models.sampler import Batch
 from schemas.errors import ConfigError
@@ -33,13 +34,15 @@ class LightGCN(IdEmbedding):
         self,
         graph: GraphDataset,
         *,
-        layers: Count = 3,
-        dim: Size = 64,
+        layers: Layers = 3,
+        dim: Dim = 64,
         score: Score = "dot",
         init: Init = "normal",
-        length_power: Power = 0.0,
-        drop: Share = 0.0,
-        compat: Literal["none", "sslrec"] = "none",
+        length_power: Annotated[
+            Power, Field(description="items are ranked with their vectors' length to this power; only of cosine")
+        ] = 0.0,
+        drop: Drop = 0.0,
+        compat: Sslrec = "none",
     ) -> None:
         super().__init__(graph, dim, score, init)
         if length_power and not self.cosine:

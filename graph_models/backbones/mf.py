@@ -8,7 +8,7 @@ from torch import Tensor
 
 from graph_models.backbones.ids import IdEmbedding, Init, Score
 from graph_models.dataset import GraphDataset
-from graph_models.options import Size
+from graph_models.options import Dim
 
 
 class MatrixFactorisation(IdEmbedding):
@@ -16,7 +16,7 @@ class MatrixFactorisation(IdEmbedding):
 
     source: ClassVar[str] = "Koren et al., Computer 42(8), 2009; Rendle et al., UAI 2009, arXiv 1205.2618"
 
-    def __init__(self, graph: GraphDataset, *, dim: Size = 64, score: Score = "dot", init: Init = "normal") -> None:
+    def __init__(self, graph: GraphDataset, *, dim: Dim = 64, score: Score = "dot", init: Init = "normal") -> None:
         super().__init__(graph, dim, score, init)
 
     def propagate(self, x: Tensor, graph: GraphDataset) -> Tensor:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
+from pydantic import Field
 from torch import Tensor
 
 from graph_models.backbones.ids import IdEmbedding, Init, Score
 from graph_models.contrast import Contrast, Negatives, between
 from graph_models.dataset import GraphDataset
 from graph_models.edge_drop import EdgeDrop, Share, directed_mean
-from graph_models.options import Count, Positive, Size
+from graph_models.options import Anchors, ContrastWeight, Dim, Layers, Sslrec, Temperature
 from graph_models.propagation import layer_mean
 from graph_models.sampler import Batch
 
@@ -38,17 +39,17 @@ class SGL(IdEmbedding):
         self,
         graph: GraphDataset,
         *,
-        layers: Count = 3,
-        dim: Size = 64,
+        layers: Layers = 3,
+        dim: Dim = 64,
         score: Score = "dot",
         init: Init = "xavier",
-        weight: Positive = 0.1,
-        temperature: Positive = 0.2,
-        drop: Share = 0.1,
-        views: Literal["epoch", "step"] = "epoch",
+        weight: ContrastWeight = 0.1,
+        temperature: Temperature = 0.2,
+        drop: Annotated[Share, Field(description="share of the edges that a view lacks")] = 0.1,
+        views: Annotated[Literal["epoch", "step"], Field(description="how often the views are drawn")] = "epoch",
         negatives: Negatives = "all",
-        anchors: Size = 4096,
-        compat: Literal["none", "sslrec"] = "none",
+        anchors: Anchors = 4096,
+        compat: Sslrec = "none",
     ) -> None:
         super().__init__(graph, dim, score, init)
         self.layers, self.weight, self.drop = layers, weight, drop

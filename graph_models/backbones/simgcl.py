@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from graph_models.backbones.ids import IdEmbedding, Init, Score
 from graph_models.contrast import Contrast, Negatives, between
 from graph_models.dataset import GraphDataset
-from graph_models.options import Positive, Size
+from graph_models.options import Anchors, ContrastWeight, Dim, Positive, SomeLayers, Sslrec, Temperature
 from graph_models.propagation import layer_mean, sparse_product
 from graph_models.sampler import Batch
+
+Epsilon = Annotated[Positive, Field(description="length of the noise that is added after each propagation")]
+FromLayer = Annotated[Literal[0, 1], Field(description="first layer of the mean; 0 takes the nodes' own vectors in")]
 
 
 class SimGCL(IdEmbedding):
@@ -37,17 +41,17 @@ class SimGCL(IdEmbedding):
         self,
         graph: GraphDataset,
         *,
-        layers: Size = 2,
-        dim: Size = 64,
+        layers: SomeLayers = 2,
+        dim: Dim = 64,
         score: Score = "dot",
         init: Init = "xavier",
-        weight: Positive = 0.5,
-        temperature: Positive = 0.2,
-        epsilon: Positive = 0.1,
-        from_layer: Literal[0, 1] = 1,
+        weight: ContrastWeight = 0.5,
+        temperature: Temperature = 0.2,
+        epsilon: Epsilon = 0.1,
+        from_layer: FromLayer = 1,
         negatives: Negatives = "in_batch",
-        anchors: Size = 4096,
-        compat: Literal["none", "sslrec"] = "none",
+        anchors: Anchors = 4096,
+        compat: Sslrec = "none",
     ) -> None:
         super().__init__(graph, dim, score, init)
         self.layers, self.weight, self.epsilon, self.sslrec = layers, weight, epsilon, compat == "sslrec"

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from graph_models.backbones.ids import IdEmbedding, Init, Score
-from graph_models.backbones.simgcl import layer_sum, random_shift
+from graph_models.backbones.simgcl import Epsilon, FromLayer, layer_sum, random_shift
 from graph_models.contrast import Contrast, Negatives
 from graph_models.dataset import GraphDataset
-from graph_models.options import Count, Positive, Size
+from graph_models.options import Anchors, ContrastWeight, Count, Dim, SomeLayers, Temperature
 from graph_models.propagation import sparse_product
 from graph_models.sampler import Batch
 from schemas.errors import ConfigError
@@ -37,17 +38,17 @@ class XSimGCL(IdEmbedding):
         self,
         graph: GraphDataset,
         *,
-        layers: Size = 2,
-        dim: Size = 64,
+        layers: SomeLayers = 2,
+        dim: Dim = 64,
         score: Score = "dot",
         init: Init = "xavier",
-        weight: Positive = 0.2,
-        temperature: Positive = 0.15,
-        epsilon: Positive = 0.2,
-        contrast_layer: Count = 1,
-        from_layer: Literal[0, 1] = 1,
+        weight: ContrastWeight = 0.2,
+        temperature: Temperature = 0.15,
+        epsilon: Epsilon = 0.2,
+        contrast_layer: Annotated[Count, Field(description="the layer that final vectors are contrasted with")] = 1,
+        from_layer: FromLayer = 1,
         negatives: Negatives = "in_batch",
-        anchors: Size = 4096,
+        anchors: Anchors = 4096,
     ) -> None:
         super().__init__(graph, dim, score, init)
         if contrast_layer > layers:

@@ -16,7 +16,7 @@ from graph_models.dataset import GraphDataset
 from graph_models.experts import AttentionMixture, in_chunks
 from graph_models.factor_graph import Peers, Weight, factor_graph, hop
 from graph_models.objectives.base import Fusion
-from graph_models.options import Size
+from graph_models.options import Seed, Size
 from schemas.errors import DataError
 from schemas.records import Kind
 
@@ -48,11 +48,13 @@ class AutoGraph(Fusion):
         graph: GraphDataset,
         dim: int,
         *,
-        levels: Size = 3,
+        levels: Annotated[Size, Field(description="levels of residual k-means")] = 3,
         size: Annotated[int, Field(gt=0, le=LARGEST, description="codes of a level at most")] = 300,
-        seed: Annotated[int, Field(ge=0)] = 0,
+        seed: Seed = 0,
         weight: Weight = "idf",
-        codes: Literal["text", "random"] = "text",
+        codes: Annotated[
+            Literal["text", "random"], Field(description="random hands the codes round: the control")
+        ] = "text",
     ) -> None:
         super().__init__()
         self.num_users = graph.num_users

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from graph_models.dataset import GraphDataset
@@ -34,7 +35,14 @@ class CodeNodes(Fusion):
     has_user: Tensor  # bool [U, 2] whether a user has z and peers to mix
     has_item: Tensor  # bool [I, 2]
 
-    def __init__(self, graph: GraphDataset, dim: int, *, levels: Size = 2, weight: Weight = "idf") -> None:
+    def __init__(
+        self,
+        graph: GraphDataset,
+        dim: int,
+        *,
+        levels: Annotated[Size, Field(description="longest prefix of codes that has a node")] = 2,
+        weight: Weight = "idf",
+    ) -> None:
         super().__init__()
         if graph.codes is None:
             raise DataError("code_nodes: expected codes of items (features.semantic_ids), found none")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from graph_models.dataset import GraphDataset
 from graph_models.experts import HybridExperts, in_chunks
 from graph_models.objectives.base import Fusion
-from graph_models.options import Size
+from graph_models.options import Dropout, Hidden, Own, Shared
 from graph_models.text import Text, both_texts
 
 GAIN = 0.1  # of the text's part of the joint layer when training starts
@@ -36,11 +36,11 @@ class KAR(Fusion):
         graph: GraphDataset,
         dim: int,
         *,
-        shared: Size = 2,
-        own: Size = 5,
-        hidden: Size = 128,
-        width: Annotated[int, Field(gt=0, description="of the knowledge vector")] = 32,
-        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        shared: Shared = 2,
+        own: Own = 5,
+        hidden: Hidden = 128,
+        width: Annotated[int, Field(gt=0, description="columns of the knowledge vector")] = 32,
+        dropout: Dropout = 0.0,
     ) -> None:
         super().__init__()
         self.num_users = graph.num_users

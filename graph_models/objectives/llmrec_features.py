@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from graph_models.dataset import GraphDataset
 from graph_models.losses import unit_rows
 from graph_models.objectives.base import Objective
 from graph_models.objectives.rlmrec_gen import draw
-from graph_models.options import Size
+from graph_models.options import Reference, Size
 from graph_models.propagation import sparse_product
 from graph_models.sampler import Batch
 from graph_models.text import Text
@@ -51,11 +51,17 @@ class LLMRecFeatures(Objective):
         graph: GraphDataset,
         dim: int,
         *,
-        user_weight: Weight | None = None,
-        item_weight: Weight | None = None,
-        mask_rate: Annotated[float, Field(ge=0, le=1)] = 0.1,
-        most: Size = 4096,
-        compat: Literal["none", "reference"] = "none",
+        user_weight: Annotated[
+            Weight | None, Field(description="of the profiles; default 0.1, with compat = reference 2.8")
+        ] = None,
+        item_weight: Annotated[
+            Weight | None, Field(description="of each attribute; default 0.1, with compat = reference 0.005")
+        ] = None,
+        mask_rate: Annotated[
+            float, Field(ge=0, le=1, description="share of items with text masked in a step; 0: no loss")
+        ] = 0.1,
+        most: Annotated[Size, Field(description="items masked in a step at most")] = 4096,
+        compat: Reference = "none",
     ) -> None:
         super().__init__()
         self.num_users, self.num_items, self.dim = graph.num_users, graph.num_items, dim

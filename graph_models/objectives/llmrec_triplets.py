@@ -16,7 +16,7 @@ from features.table import EdgeTable
 from graph_models.dataset import GraphDataset
 from graph_models.objectives.base import Objective
 from graph_models.objectives.rlmrec_gen import Share
-from graph_models.options import Positive
+from graph_models.options import Reference, Temperature
 from graph_models.sampler import Batch
 from schemas.errors import DataError
 
@@ -43,12 +43,14 @@ class LLMRecTriplets(Objective):
         graph: GraphDataset,
         dim: int,
         *,
-        edges: str = "llmrec.edges",
-        rate: Share = 0.1,
-        temperature: Positive = 1.0,
-        prune: Annotated[float, Field(ge=0, lt=1)] = 0.71,
-        direction: Literal["drop_hardest", "keep_hardest"] = "drop_hardest",
-        compat: Literal["none", "reference"] = "none",
+        edges: Annotated[str, Field(description="recipe whose edges are read")] = "llmrec.edges",
+        rate: Annotated[Share, Field(description="triplets of a step, as a share of the batch's pairs")] = 0.1,
+        temperature: Temperature = 1.0,
+        prune: Annotated[float, Field(ge=0, lt=1, description="share of the triplets that is left out")] = 0.71,
+        direction: Annotated[
+            Literal["drop_hardest", "keep_hardest"], Field(description="which end is left out")
+        ] = "drop_hardest",
+        compat: Reference = "none",
     ) -> None:
         super().__init__()
         del dim

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 
 from evaluation.ranking import entries
 from graph_models.dataset import GraphDataset
 from graph_models.objectives.base import Objective
 from graph_models.objectives.llmrec_triplets import proposed_edges
-from graph_models.options import Positive, Size
+from graph_models.options import Size, Temperature
 from graph_models.sampler import Batch
 
 
@@ -40,10 +41,10 @@ class Once(Objective):
         graph: GraphDataset,
         dim: int,
         *,
-        edges: str = "once.generate",
-        size: Size = 256,
-        negatives: Size = 256,
-        temperature: Positive = 0.2,
+        edges: Annotated[str, Field(description="recipe whose edges are read")] = "once.generate",
+        size: Annotated[Size, Field(description="edges drawn in a step at most")] = 256,
+        negatives: Annotated[Size, Field(description="of the batch's negatives, at most")] = 256,
+        temperature: Temperature = 0.2,
     ) -> None:
         super().__init__()
         del dim

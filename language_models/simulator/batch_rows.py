@@ -36,11 +36,12 @@ class Row:
 
 def read_rows(content: bytes, url: str) -> list[Row]:
     """Raises BatchInputError, as OpenAI does, on a line that is no request, a repeated custom_id, or several models."""
-    lines = content.splitlines()
-    if not lines:
+    if not content:
         raise BatchInputError("empty_file", None, "The input file is empty.")
-    if len(lines) > MOST_ROWS or len(content) > MOST_BYTES:
-        raise BatchInputError("too_large", None, f"expected at most {MOST_ROWS} requests and {MOST_BYTES} bytes")
+    if content.count(b"\n") + content.count(b"\r") > 2 * MOST_ROWS or len(content) > MOST_BYTES:
+        raise _too_large()  # before a list of all lines is made
+    if len(lines := content.splitlines()) > MOST_ROWS:
+        raise _too_large()
     rows: dict[str, Row] = {}
     models: set[str] = set()
     for number, line in enumerate(lines, start=1):
@@ -48,18 +49,22 @@ def read_rows(content: bytes, url: str) -> list[Row]:
         if row.custom_id in rows:
             raise BatchInputError("duplicate_custom_id", number, f"custom_id {row.custom_id} stands on another line")
         rows[row.custom_id] = row
-        models.add(row.body.get("model"))
+        models.add(str(row.body.get("model")))
     if len(models) > 1:
         raise BatchInputError("mismatched_model", None, f"expected one model, found {', '.join(sorted(models))}")
     return list(rows.values())
 
 
+def _too_large() -> BatchInputError:
+    return BatchInputError("too_large", None, f"expected at most {MOST_ROWS} requests and {MOST_BYTES} bytes")
+
+
 def _read_row(line: bytes, number: int, url: str) -> Row:
     try:
         entry = json.loads(line)
-        row = Row(entry["custom_id"], entry["body"])
-        asked = entry["method"], entry["url"]
-    except (ValueError, KeyError, TypeError) as error:
+        asked, row = (str(entry["method"]), str(entry["url"])), Row(str(entry["custom_id"]), entry["body"])
+        row.custom_id.encode()
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BatchInputError(
             "invalid_json_line", number, f"expected custom_id, method, url and body: {error}"
         ) from None
@@ -94,7 +99,7 @@ class Rows:
     def _respond(self, row: Row) -> tuple[int, JSON]:
         try:
             asked = read_request(row.body)
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             return 400, error_body(400, str(error))
         if asked.form not in self.formats:
             return 400, error_body(400, f"response_format of type '{asked.form}' is not supported with this model.")

@@ -15,7 +15,7 @@ from language_models.simulator.batch_rows import BatchInputError, Row, Rows, rea
 from language_models.simulator.counting import Counting
 from language_models.simulator.drawing import Faults
 from language_models.simulator.filing import Files
-from language_models.simulator.responses import cut_off, page, refuse, reply
+from language_models.simulator.responses import cut_off, page, read_metadata, read_object, refuse, reply
 from schemas.records import JSON
 
 URL = "/v1/chat/completions"
@@ -81,7 +81,7 @@ class Batches:
 
     async def create(self, request: web.Request) -> web.Response:
         """POST /v1/batches."""
-        body = await request.json()
+        body = await read_object(request)
         fault = self.faults.of_event("batch_error", "batch_reset")
         if fault == "batch_error":
             return refuse(500, "The server had an error while processing your request.")
@@ -89,6 +89,8 @@ class Batches:
             return refuse(400, f"input_file_id: no such file: {body.get('input_file_id')}", "invalid_value")
         if body.get("endpoint") != URL:
             return refuse(400, f"endpoint: expected {URL}, found {body.get('endpoint')}", "invalid_value")
+        if len(self.kept) >= self.files.most:
+            return refuse(429, "no room for another batch; start the endpoint anew (--max-files)", "storage_limit")
         batch = self._begin(body)
         return cut_off(request) if fault else reply(batch.to_json())
 
@@ -114,8 +116,8 @@ class Batches:
         return reply(batch.to_json())
 
     def _begin(self, body: JSON) -> Batch:
-        window = body.get("completion_window", "24h")
-        batch = Batch(next(self._numbers), body["input_file_id"], window, body.get("metadata"))
+        window = str(body.get("completion_window", "24h"))
+        batch = Batch(next(self._numbers), body["input_file_id"], window, read_metadata(body))
         self.kept[batch.id] = batch
         self.counting.batches_created += 1
         task = asyncio.create_task(self._work(batch, self.files.kept[batch.file_id].content))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import time
 
@@ -16,7 +15,7 @@ from language_models.simulator.generating import Answer, Model, encoded
 from language_models.simulator.limits import Limits
 from language_models.simulator.options import Options
 from language_models.simulator.replaying import KeyReuseError, Replays
-from language_models.simulator.responses import JSON_TYPE, cut_off, refuse
+from language_models.simulator.responses import JSON_TYPE, cut_off, read_metadata, read_object, refuse
 from language_models.simulator.script import PAID
 from language_models.simulator.storing import Stored
 from schemas.records import JSON
@@ -46,9 +45,9 @@ class Chat:
 
     async def _serve(self, request: web.Request) -> web.Response:
         try:
-            body = json.loads(await request.read())
-            asked = read_request(body)
-        except (ValueError, TypeError, AttributeError) as error:
+            body = await read_object(request)
+            asked, metadata = read_request(body), read_metadata(body)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             return refuse(400, f"{error}")
         if (refusal := self._refusal(asked, body)) is not None:
             return refusal
@@ -58,7 +57,7 @@ class Chat:
             if fault not in PAID:
                 return await self._fail(request, asked, fault)
         try:
-            content = await self._produce(request, asked, body, attempt, fault)
+            content = await self._produce(request, asked, body | {"metadata": metadata}, attempt, fault)
         except KeyReuseError as error:
             return refuse(400, str(error), "idempotency_key_reused")
         if fault == "hang_paid":

@@ -7,7 +7,7 @@ import json
 from aiohttp import web
 
 from language_models.simulator.chat import Chat
-from language_models.simulator.responses import refuse, reply
+from language_models.simulator.responses import read_object, refuse, reply
 from language_models.simulator.script import make_script
 from schemas.errors import ConfigError
 from schemas.records import JSON
@@ -52,15 +52,15 @@ class Control:
 
     async def replace(self, request: web.Request) -> web.Response:
         """POST /faults: go on by this script, with defaults for what it does not name."""
-        return self._take(await request.text(), {})
+        return self._take(await read_object(request), {})
 
     async def change(self, request: web.Request) -> web.Response:
         """PATCH /faults: change what is named, keep the rest."""
-        return self._take(await request.text(), self.chat.faults.script.model_dump())
+        return self._take(await read_object(request), self.chat.faults.script.model_dump())
 
-    def _take(self, text: str, base: JSON) -> web.Response:
+    def _take(self, given: JSON, base: JSON) -> web.Response:
         try:
-            script = make_script({**base, **json.loads(text)})
+            script = make_script({**base, **given})
         except (ConfigError, ValueError, TypeError) as error:
             return refuse(400, str(error))
         self.chat.faults.replace(script)

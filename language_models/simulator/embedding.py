@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import re
 import time
 from collections import Counter
@@ -20,7 +19,7 @@ from aiohttp import web
 from language_models.simulator.chat import HTML, LOOK_S, retry_after
 from language_models.simulator.counting import Counting
 from language_models.simulator.drawing import Faults
-from language_models.simulator.responses import cut_off, refuse, reply
+from language_models.simulator.responses import cut_off, read_object, refuse, reply
 from language_models.simulator.script import PAID
 from language_models.simulator.tokens import count_tokens
 from schemas.records import JSON
@@ -40,7 +39,7 @@ class Embeddings:
     async def create(self, request: web.Request) -> web.Response:
         """Vectors as floats or, with `encoding_format` base64, as little-endian float32."""
         raw = await request.read()
-        body = json.loads(raw)
+        body = await read_object(request)
         given, dimensions = body.get("input"), body.get("dimensions", DIMENSIONS)
         texts = [given] if isinstance(given, str) else given
         if (wrong := _wrong(texts, dimensions)) is not None:

@@ -41,8 +41,9 @@ class File:
 class Files:
     """Files by id, in memory, oldest first."""
 
-    def __init__(self, counting: Counting, faults: Faults) -> None:
+    def __init__(self, counting: Counting, faults: Faults, most: int, most_bytes: int) -> None:
         self.counting, self.faults = counting, faults
+        self.most, self._most_bytes = most, most_bytes
         self.kept: dict[str, File] = {}
         self._numbers = itertools.count(1)
 
@@ -60,6 +61,8 @@ class Files:
         sent, purpose = form.get("file"), form.get("purpose")
         if not isinstance(sent, web.FileField) or not isinstance(purpose, str):
             return refuse(400, "file and purpose are required")
+        if len(self.kept) >= self.most or sum(len(file.content) for file in self.kept.values()) >= self._most_bytes:
+            return refuse(429, "no room for another file; delete some (--max-files, --max-stored-mib)", "storage_limit")
         file = self.add(sent.filename, purpose, sent.file.read())
         self.counting.files_uploaded += 1
         return cut_off(request) if fault else reply(file.to_json())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from language_models.simulator.script import Script, explained, read_script
@@ -33,6 +34,8 @@ SCRIPTED = (
     "position_bias",
 )
 Form = Literal["json_schema", "json_object", "text"]
+MIB = 1 << 20
+OTHERS_RPM = 6000  # requests per minute of a client that is not on this machine
 
 
 class Options(BaseModel):
@@ -47,7 +50,18 @@ class Options(BaseModel):
     formats: tuple[Form, ...] = Field(
         ("json_schema", "json_object", "text"), description="response formats that are not refused with 400"
     )
-    key: str | None = Field(None, description="what must stand in the Authorization header")
+    key: str | None = Field(
+        None, min_length=1, description="what must stand in the Authorization header; needed where --host is not local"
+    )
+    max_body_mib: int = Field(8, gt=0, description="MiB of a request at most")
+    max_file_mib: int = Field(200, gt=0, description="MiB of an uploaded batch file at most")
+    max_files: int = Field(10_000, gt=0, description="uploaded files, and batches, that are kept at most")
+    max_stored_mib: int = Field(4096, gt=0, description="MiB of all files together, above which no upload is taken")
+    max_connections: int = Field(8192, gt=0, description="connections at a time")
+    client_rpm: int | None = Field(
+        None, gt=0, description=f"requests per minute of one client; default: {OTHERS_RPM}, where --host is local none"
+    )
+    read_timeout_s: float = Field(60.0, gt=0, description="seconds for the head of a request, and again for its body")
     idempotency: bool = Field(False, description="honour Idempotency-Key: what was paid once is not paid again")
     price_input: float = Field(0.0, ge=0, description="US dollars per million input tokens")
     price_cached: float | None = Field(None, ge=0, description="per million cached input tokens; default: as input")
@@ -63,6 +77,26 @@ class Options(BaseModel):
     def split(cls, value: Any) -> Any:
         """`json_object,text` on a command line."""
         return tuple(value.split(",")) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def others_have_the_key(self) -> Options:
+        """Who can be reached from other machines asks for a key."""
+        if not self.is_local and self.key is None:
+            raise ValueError(f"host: {self.host} can be reached from other machines; give --key too, or leave it out")
+        return self
+
+    @property
+    def is_local(self) -> bool:
+        """Whether nobody but this machine can connect."""
+        try:
+            return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
+        except ValueError:  # a name: anybody's
+            return False
+
+    @property
+    def most_per_client(self) -> int | None:
+        """Requests per minute of one client; None for any number."""
+        return self.client_rpm or (None if self.is_local else OTHERS_RPM)
 
 
 def read_options(arguments: Sequence[str], program: str) -> Options:

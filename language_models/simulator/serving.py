@@ -8,8 +8,7 @@ import importlib.util
 import resource
 import signal
 import sys
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -18,16 +17,14 @@ from language_models.simulator.batching import Batches
 from language_models.simulator.chat import Chat
 from language_models.simulator.control import Control, health, models
 from language_models.simulator.counting import Counting
+from language_models.simulator.doors import Doors
 from language_models.simulator.drawing import Faults
 from language_models.simulator.embedding import Embeddings
 from language_models.simulator.filing import Files
 from language_models.simulator.generating import Model
-from language_models.simulator.options import Options
-from language_models.simulator.responses import refuse
+from language_models.simulator.guarding import guard
+from language_models.simulator.options import MIB, Options
 from schemas.errors import ConfigError
-
-LARGEST_BODY = 1 << 30  # bytes; a batch file may have 200 MB
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def serve(options: Options) -> None:
@@ -37,16 +34,16 @@ def serve(options: Options) -> None:
         runner.run(_serve(options))
 
 
-def make_app(options: Options) -> tuple[web.Application, Counting]:
+def make_app(options: Options, doors: Doors) -> tuple[web.Application, Counting]:
     """All routes over one set of counts, faults and answers."""
     counting = Counting(options)
     faults = Faults(options.script, counting.strike)
     model = Model(faults, options.answers)
     chat = Chat(options, counting, faults, model)
-    files = Files(counting, faults)
+    files = Files(counting, faults, options.max_files, options.max_stored_mib * MIB)
     batches = Batches(counting, faults, files, Rows(counting, faults, model, options.formats))
     control = Control(chat)
-    app = web.Application(client_max_size=LARGEST_BODY, middlewares=[_gate(options, counting)])
+    app = web.Application(client_max_size=options.max_body_mib * MIB, middlewares=[guard(options, counting, doors)])
     app.add_routes(
         [
             web.post("/v1/chat/completions", chat.create),
@@ -75,28 +72,34 @@ def make_app(options: Options) -> tuple[web.Application, Counting]:
 
 
 async def _serve(options: Options) -> None:
-    app, counting = make_app(options)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05, keepalive_timeout=600)
+    doors = Doors(options.max_connections, options.read_timeout_s)
+    app, counting = make_app(options, doors)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05, keepalive_timeout=600, auto_decompress=False)
     await runner.setup()
+    assert runner.server is not None
+    watching = asyncio.create_task(doors.watch())
     try:
-        await _listen(runner, options)
+        server = await _listen(doors.open(runner.server), options)
         await _signal()
+        server.close()
     finally:
+        watching.cancel()
         counting.flush()
         await runner.cleanup()
 
 
-async def _listen(runner: web.AppRunner, options: Options) -> None:
-    site = web.TCPSite(runner, options.host, options.port, backlog=4096)
+async def _listen(doors: Doors, options: Options) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
     try:
-        await site.start()
+        server = await loop.create_server(doors, options.host, options.port, backlog=4096)
     except OSError as error:
         raise ConfigError(_unavailable(options, error)) from None
-    port = runner.addresses[0][1]
+    port = server.sockets[0].getsockname()[1]
     if options.port_file is not None:
         options.port_file.write_text(f"{port}\n")
     sys.stdout.write(f"simulate: listening on http://{options.host}:{port}/v1\n")
     sys.stdout.flush()
+    return server
 
 
 def _unavailable(options: Options, error: OSError) -> str:
@@ -120,24 +123,6 @@ def _allow_connections() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _gate(options: Options, counting: Counting) -> Any:
-    """Ask for the key, and count what every answer was."""
-    wanted = f"Bearer {options.key}" if options.key is not None else None
-
-    @web.middleware
-    async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not request.path.startswith("/v1/"):
-            return await handler(request)
-        if wanted is not None and request.headers.get("Authorization") != wanted:
-            response: web.StreamResponse = refuse(401, "Incorrect API key provided.", "invalid_api_key")
-        else:
-            response = await handler(request)
-        counting.by_status[response.status] += 1
-        return response
-
-    return gate
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from language_models.simulator.drawing import Faults
-from language_models.simulator.responses import JSON_TYPE, refuse
+from language_models.simulator.responses import JSON_TYPE, limit_of, refuse
 
 PAGE, MOST = 20, 100
 
@@ -41,7 +41,7 @@ class Stored:
             ids.reverse()
         if (after := query.get("after")) is not None:
             ids = ids[ids.index(after) + 1 :] if after in ids else []
-        page = ids[: min(MOST, int(query.get("limit", PAGE)))]
+        page = ids[: min(MOST, limit_of(request, PAGE))]
         return web.Response(body=self._page(page, len(page) < len(ids)), content_type=JSON_TYPE)
 
     def _visible(self, labels: list[tuple[str, str]]) -> list[str]:

@@ -50,7 +50,7 @@ def promote(night: Night) -> Counts:
 def check_promoted(counts: Counts) -> None:
     """Raise GateError (exit code 3) where the night's model lost against the live one."""
     if counts.get("outcome") == "refused":
-        raise GateError(f"promote: {counts['reason']}")
+        raise GateError(f"promote: {counts['reason']}; the report compares them, [promotion] has the rule")
 
 
 def passes(interval: Interval, settings: Promotion) -> bool:

@@ -79,9 +79,10 @@ def differences(old: str, new: str) -> tuple[Markup, Markup]:
     return left, right
 
 
-def _alike(pair: tuple[Answer, Answer]) -> tuple[bool, bool]:
+def _alike(pair: tuple[Answer, Answer]) -> tuple[bool, ...]:
     old, new = pair
-    return (old.recipe, old.field) == (new.recipe, new.field), old.model != new.model
+    same = (old.recipe, old.field) == (new.recipe, new.field)
+    return same, old.model != new.model, old.recipe != new.recipe
 
 
 def _words(text: str) -> list[str]:

@@ -35,6 +35,7 @@ def _listening(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host.strip("[]"), port))
+        listener.listen()  # so that whoever reads the address is not refused
     except OSError as error:
         listener.close()
         raise ConfigError(

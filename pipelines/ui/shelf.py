@@ -61,17 +61,16 @@ class Shelf:
         version = self.store.version(table)
         return self._kept((table, night, version), lambda: self.store.read(table, night, version))
 
-    def made(self, tables: Sequence[str], ds: str, make: Callable[..., pl.DataFrame]) -> pl.DataFrame:
-        """What `make` makes of a night of some tables; made again only where one of them has another version."""
+    def made(
+        self, tables: Mapping[str, Sequence[str] | None], ds: str, make: Callable[..., pl.DataFrame]
+    ) -> pl.DataFrame:
+        """What `make` makes of a night of some tables (their columns, or all); again only where a version is another.
+
+        What it is made of is not kept.
+        """
         versions = [self.store.version(table) if self.has(table, ds) else None for table in tables]
         key = (make.__qualname__, *tables, ds, *versions)
-        return self._kept(key, lambda: make(*(self.frame(table, ds) for table in tables)))
-
-    def warm(self) -> None:
-        """Read what the first pages show, so that nobody waits for it."""
-        for table in ("profiles", "items"):
-            if nights := self.nights():
-                self.frame(table, nights[-1])
+        return self._kept(key, lambda: make(*(self._read(table, ds, columns) for table, columns in tables.items())))
 
     def past(self, ds: str) -> Past:
         """The tables in the versions that belong to a night."""
@@ -84,6 +83,9 @@ class Shelf:
     def folder(self, ds: str) -> Path:
         """Records and reports of a night."""
         return self.work / "nights" / ds
+
+    def _read(self, table: str, ds: str, columns: Sequence[str] | None) -> pl.DataFrame:
+        return self.store.read(table, ds, columns=columns) if self.has(table, ds) else TABLES[table].empty()
 
     def _kept(self, key: Hashable, make: Callable[[], pl.DataFrame]) -> pl.DataFrame:
         with self._lock:

@@ -16,6 +16,7 @@ from pipelines.ui.shelf import Shelf
 SIZE = 25  # texts of a page
 SHOWN = 320  # characters of a text that a list shows
 BEFORE = 80  # of them before the first word that was found
+COLUMNS = ("kind", "id", "recipe", "field", "model", "text")
 FILTERS = ("kind", "recipe", "field", "model")
 
 
@@ -66,19 +67,14 @@ def marked(text: str, words: str) -> Markup:
 
 def _texts(shelf: Shelf, ds: str) -> pl.DataFrame:
     """Every profile with `title`, and in small letters what is searched; made once for each version of the tables."""
-    if not shelf.has("profiles", ds):
-        return _with_titles(shelf.frame("profiles", ds), None)
-    return shelf.made(("profiles", "items"), ds, _with_titles)
+    return shelf.made({"profiles": COLUMNS, "items": None}, ds, _with_titles)
 
 
-def _with_titles(profiles: pl.DataFrame, items: pl.DataFrame | None) -> pl.DataFrame:
-    columns = [] if items is None else items.columns
-    name = next((each for each in TITLES if each in columns), None)
-    rows = profiles.with_columns(pl.lit(None, pl.String).alias("title"))
-    if items is not None and name is not None:
-        titles = items.select(pl.lit("item").alias("kind"), "id", pl.col(name).cast(pl.String).alias("title"))
-        rows = profiles.join(titles, on=["kind", "id"], how="left")
-    rows = rows.sort("kind", "id", "recipe", "field", "model")
+def _with_titles(profiles: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    rows = profiles.select(COLUMNS).sort("kind", "id", maintain_order=True)  # a subject's texts as they were published
+    name = next((each for each in TITLES if each in items.columns), None)
+    titles = items.select(pl.lit("item").alias("kind"), "id", pl.col(name or "id").cast(pl.String).alias("title"))
+    rows = rows.join(titles if name else titles.clear(), on=["kind", "id"], how="left", maintain_order="left")
     named = pl.concat_str("id", "title", separator="\n", ignore_nulls=True).str.to_lowercase()
     return rows.with_columns(named.alias("named")).with_columns(
         pl.concat_str("named", pl.col("text").str.to_lowercase(), separator="\n", ignore_nulls=True).alias("searched")

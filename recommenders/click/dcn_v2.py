@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from graph_models.options import Count, Size
+from graph_models.options import Hidden, Own, Size
 from recommenders.click.augmented import ExpertSizes
-from recommenders.click.tower import HIDDEN, Batch, Inputs, Tower, deep, linear
+from recommenders.click.tower import HIDDEN, Batch, Inputs, SharedExperts, Tower, Width, deep, linear
 
 
 class DCNv2(Tower):
@@ -25,11 +26,11 @@ class DCNv2(Tower):
         inputs: Inputs,
         dropout: float = 0.0,
         *,
-        dim: Size = 32,
-        crosses: Size = 3,
-        shared: Count = 2,
-        own: Size = 5,
-        expert_hidden: Size = 128,
+        dim: Width = 32,
+        crosses: Annotated[Size, Field(description="layers of feature crosses")] = 3,
+        shared: SharedExperts = 2,
+        own: Own = 5,
+        expert_hidden: Hidden = 128,
     ) -> None:
         super().__init__(inputs, dim, ExpertSizes(shared, own, expert_hidden, dropout))
         width = self.event_width + self.embed.item_width + self.side_width

@@ -7,9 +7,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from graph_models.options import Count, Size
+from graph_models.options import Hidden, Own
 from recommenders.click.augmented import ExpertSizes
-from recommenders.click.tower import HIDDEN, Batch, Inputs, Tower, deep, linear
+from recommenders.click.tower import HIDDEN, Batch, Inputs, SharedExperts, Tower, Width, deep, linear
 
 UNIT = 36  # hidden units of the activation unit
 
@@ -30,10 +30,10 @@ class DIN(Tower):
         inputs: Inputs,
         dropout: float = 0.0,
         *,
-        dim: Size = 32,
-        shared: Count = 2,
-        own: Size = 5,
-        expert_hidden: Size = 128,
+        dim: Width = 32,
+        shared: SharedExperts = 2,
+        own: Own = 5,
+        expert_hidden: Hidden = 128,
     ) -> None:
         super().__init__(inputs, dim, ExpertSizes(shared, own, expert_hidden, dropout))
         self.unit = ActivationUnit(self.embed.item_width, dim)

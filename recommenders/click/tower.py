@@ -5,17 +5,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from features.table import FeatureSet
+from graph_models.options import Count, Size
 from recommenders.click.augmented import Augmented, ExpertSizes
 from recommenders.click.fields import Embeddings, Fields
 from recommenders.click.samples import NOTHING, Samples
 
 HIDDEN = (200, 80)  # of the deep layers (KAR's code)
+Width = Annotated[Size, Field(description="columns of an embedding, and of each text vector after the experts")]
+SharedExperts = Annotated[Count, Field(description="experts that users and items share")]
 
 
 @dataclass(frozen=True)

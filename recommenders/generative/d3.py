@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 
 from evaluation.ranking import entries
 from features.corpus import Part
+from graph_models.options import Power
 from recommenders.generative.trie import Trie
 from recommenders.histories import Histories
 from recommenders.item_knn import co_occurrence
 from recommenders.sequential.sequences import Int64
 
 AssistantName = Literal["popularity", "item_knn"]
+Assistant = Annotated[
+    Literal["none"] | AssistantName, Field(description="a recommender without text that helps the search (D3)")
+]
+Alpha = Annotated[Power, Field(description="the model's share of a score; the rest is the assistant's")]
 NEIGHBOURS = 50  # of every item
 POPULAR = 0.1  # share of popularity in the assistant of neighbours, so that no item is impossible
 

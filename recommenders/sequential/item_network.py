@@ -18,15 +18,28 @@ from torch import Tensor, nn
 from evaluation.ranking import chunks, join, top_k
 from evaluation.recommendations import Recommendations
 from features.reduce import whitened
+from graph_models.options import Size
 from graph_models.sampler import Candidates
 from graph_models.softmax import softmax_loss
 from recommenders.histories import Histories
 from recommenders.sequential.sequences import Catalogue, Int64, Network
 from schemas.errors import DataError
 
-Items = Literal["id", "text", "text_init"]
-Loss = Literal["ce", "bce", "gbce"]
+Items = Annotated[
+    Literal["id", "text", "text_init"],
+    Field(description="item vectors: learned, a learned map of the text, or learned from a start in the text"),
+]
+Loss = Annotated[
+    Literal["ce", "bce", "gbce"],
+    Field(description="softmax over the catalogue, one negative as published, or gSASRec's calibrated negatives"),
+]
 Rate = Annotated[float, Field(ge=0, lt=1)]
+Dim = Annotated[Size, Field(description="columns of an item's vector")]
+Blocks = Annotated[Size, Field(description="blocks of attention")]
+Heads = Annotated[Size, Field(description="of the attention; a divisor of dim")]
+MaxLength = Annotated[Size, Field(description="newest items of a history that are read")]
+Components = Annotated[Size, Field(description="principal components of the text; only of items = text")]
+Negatives = Annotated[Size, Field(description="sampled for each step; only of loss = gbce")]
 STD = 0.02
 USERS_AT_ONCE = 1024
 CALIBRATION = 0.75  # t of gBCE

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import replace
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 from scipy.sparse import csr_matrix
 
 from features.corpus import Corpus, Part
+from graph_models.options import Size
 from recommenders.base import Recommender
 from recommenders.histories import Histories
 from recommenders.item_kernel import ItemKernel, Kernel
+
+Recent = Annotated[Size, Field(description="last items of a user that are looked at")]
 
 
 class RecentItems(ItemKernel):

@@ -26,7 +26,7 @@ from recommenders.tuned.lessons import Lesson, Lessons, TrainHistories
 from recommenders.tuned.listed import Listed
 from recommenders.tuned.options import LanguageModelOptions, RerankerOptions
 from recommenders.tuned.pick_title import PickTitle
-from recommenders.tuned.soft import VECTORS, SoftReranker
+from recommenders.tuned.soft import VECTORS, SoftReranker, Vectors
 from recommenders.tuned.vectors import own_vectors
 from schemas.errors import ConfigError
 from schemas.run import Run
@@ -39,18 +39,15 @@ Batch = tuple[list[Example], list[Listed]]
 
 @dataclass(frozen=True, kw_only=True)
 class ALLMRecOptions(RerankerOptions):
-    """`vectors`: the recommender whose vectors are read. `align_...`: of the first stage, whose batches are pairs.
+    """Those of both stages; `align_...` are of the first."""
 
-    `reconstruction` and `text_reconstruction` weigh how well the vectors of items and texts are made again.
-    """
-
-    vectors: str = VECTORS
-    align_dim: Size = 128
-    align_epochs: Size = 20
-    align_batch: Size = 256
-    align_rate: Positive = 1e-3
-    reconstruction: Weight = 0.5
-    text_reconstruction: Weight = 0.2
+    vectors: Vectors = VECTORS
+    align_dim: Annotated[Size, Field(description="columns of the space that items and texts share")] = 128
+    align_epochs: Annotated[Size, Field(description="epochs of the first stage, a fixed number")] = 20
+    align_batch: Annotated[Size, Field(description="pairs of a batch of the first stage")] = 256
+    align_rate: Annotated[Positive, Field(description="learning rate of the first stage")] = 1e-3
+    reconstruction: Annotated[Weight, Field(description="of how well an item's vector is made again")] = 0.5
+    text_reconstruction: Annotated[Weight, Field(description="of how well a text's vector is made again")] = 0.2
 
 
 class Aligned(nn.Module):

@@ -30,15 +30,16 @@ from recommenders.tuned.options import LanguageModelOptions
 
 @dataclass(frozen=True, kw_only=True)
 class BIGRecOptions(GeneratorOptions):
-    """`decoding`: search among the titles, or write freely (`grounded`) and rank all items by how near theirs are.
+    """How a title comes about; `popularity_power` is gamma of section 3.3."""
 
-    Of a title that is written freely: `max_title` tokens at most; `popularity_power` is gamma of section 3.3, which
-    divides a distance by (1 + popularity) to its power.
-    """
-
-    decoding: Literal["constrained", "grounded"] = "constrained"
-    max_title: Size = 32
-    popularity_power: Annotated[float, Field(ge=0)] = 0.0
+    decoding: Annotated[
+        Literal["constrained", "grounded"],
+        Field(description="a search among the titles, or a title that is written freely and looked for by distance"),
+    ] = "constrained"
+    max_title: Annotated[Size, Field(description="tokens of a title that is written freely, at most")] = 32
+    popularity_power: Annotated[
+        float, Field(ge=0, description="grounded: distances are divided by (1 + popularity) to this power")
+    ] = 0.0
 
 
 class BIGRec(Generator):

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from features.corpus import Corpus
@@ -17,7 +18,7 @@ from language_models.tuning.soft_tokens import Activation
 from recommenders.histories import Int64
 from recommenders.tuned.lessons import Lesson, Lessons, TrainHistories
 from recommenders.tuned.options import LanguageModelOptions
-from recommenders.tuned.soft import VECTORS, SoftReranker
+from recommenders.tuned.soft import VECTORS, SoftReranker, Vectors
 from recommenders.tuned.vectors import WithVectors
 from recommenders.tuned.yes_no import YesNo, YesNoOptions
 
@@ -26,14 +27,12 @@ Batch = tuple[list[Example], Int64, Int64]  # examples, users and items that the
 
 @dataclass(frozen=True, kw_only=True)
 class CoLLMOptions(YesNoOptions):
-    """`vectors`: the recommender whose vectors of user and item are read.
+    """Those of both stages; in the second, projectors that begin at random learn alone."""
 
-    `vectors_learning_rate`: of the second stage, in which projectors that begin at random learn alone; by default that
-    of the first.
-    """
-
-    vectors: str = VECTORS
-    vectors_learning_rate: Positive | None = None
+    vectors: Vectors = VECTORS
+    vectors_learning_rate: Annotated[
+        Positive | None, Field(description="learning rate of the second stage; default: that of the first")
+    ] = None
 
 
 class CoLLM(SoftReranker, YesNo):

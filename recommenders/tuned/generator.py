@@ -4,10 +4,11 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from safetensors.numpy import load_file, save_file
 from scipy.sparse import csr_matrix
 from torch import Tensor, nn
@@ -16,12 +17,12 @@ from evaluation.ranking import chunks, entries, join, top_k
 from evaluation.recommendations import Recommendations
 from features.corpus import Corpus
 from features.table import FeatureSet
-from graph_models.options import Power, Size, check_options
+from graph_models.options import Size, check_options
 from language_models.tuning.batches import Text
 from recommenders.base import Recommender, known, popularity
 from recommenders.generative.beam_search import Beams, Search, Seen
 from recommenders.generative.causal_step import CausalStep
-from recommenders.generative.d3 import AssistantName, ItemMass, TextFree
+from recommenders.generative.d3 import Alpha, Assistant, AssistantName, ItemMass, TextFree
 from recommenders.generative.trie import Trie
 from recommenders.histories import Int64
 from recommenders.reranking import Float32
@@ -38,15 +39,11 @@ MOST_USERS = 64
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorOptions(LanguageModelOptions):
-    """Those of a search through all that may be written.
+    """Those of a search through all that may be written; the assistant counts in every token (D3, arXiv 2406.14900)."""
 
-    `beam`: texts kept after each token, or as many as are asked for. An `assistant` that reads no text has the share
-    1 - `alpha` in the score of every token (D3, arXiv 2406.14900).
-    """
-
-    beam: Size = 20
-    assistant: Literal["none"] | AssistantName = "none"
-    alpha: Power = 0.5
+    beam: Annotated[Size, Field(description="texts kept after each token, or as many as are asked for")] = 20
+    assistant: Assistant = "none"
+    alpha: Alpha = 0.5
 
 
 class WithMass(nn.Module):

@@ -4,9 +4,10 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from pydantic import Field
 from torch import Tensor
 
 from features.codes import ItemCodes
@@ -14,9 +15,10 @@ from features.corpus import Corpus
 from features.instructions import code_wording as wording
 from features.instructions.messages import Worded, plain
 from features.table import FeatureSet
-from graph_models.options import Count, Size
+from graph_models.options import Count
 from language_models.tuning.batches import Example, Text
 from recommenders.histories import Histories, Int64
+from recommenders.reranking import History
 from recommenders.tuned.generator import Generator, GeneratorOptions
 from recommenders.tuned.lessons import Lesson
 from recommenders.tuned.options import LanguageModelOptions
@@ -33,10 +35,12 @@ CODES = "codes.json"
 
 @dataclass(frozen=True, kw_only=True)
 class LCRecOptions(GeneratorOptions):
-    """`history`: 20 as published. `alignment`: examples of the other tasks for every next item that is learned."""
+    """`history`: 20 as published."""
 
-    history: Size = 20
-    alignment: Count = 1
+    history: History = 20
+    alignment: Annotated[
+        Count, Field(description="examples of the other tasks for every next item that is learned")
+    ] = 1
 
 
 class LCRec(Generator):

@@ -18,7 +18,7 @@ from recommenders.histories import Histories, Int64
 from recommenders.reranking import Float32
 from recommenders.tuned.lessons import Lesson, TrainHistories
 from recommenders.tuned.listed import Listed, ListedReranker, put_back
-from recommenders.tuned.options import LanguageModelOptions, RerankerOptions
+from recommenders.tuned.options import Candidates, LanguageModelOptions, RerankerOptions
 
 USERS_AT_ONCE = 512
 
@@ -27,7 +27,7 @@ USERS_AT_ONCE = 512
 class LlamaRecOptions(RerankerOptions):
     """There is a letter for each of at most 26 candidates."""
 
-    candidates: Annotated[int, Field(ge=2, le=len(LETTERS))] = 20
+    candidates: Annotated[Candidates, Field(le=len(LETTERS))] = 20
 
 
 class LlamaRec(ListedReranker):

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from features.corpus import Corpus
@@ -18,16 +19,18 @@ from recommenders.tuned.lessons import Lesson, Lessons, TrainHistories
 from recommenders.tuned.listed import Listed
 from recommenders.tuned.options import LanguageModelOptions, RerankerOptions
 from recommenders.tuned.pick_title import PickTitle
-from recommenders.tuned.soft import VECTORS, SoftReranker
+from recommenders.tuned.soft import VECTORS, SoftReranker, Vectors
 from recommenders.tuned.vectors import WithVectors
 
 
 @dataclass(frozen=True, kw_only=True)
 class LLaRAOptions(RerankerOptions):
-    """`vectors`: the recommender whose item vectors are read. `curriculum`: whether words alone come first."""
+    """Whose item vectors are read, and from when on."""
 
-    vectors: str = VECTORS
-    curriculum: bool = True
+    vectors: Vectors = VECTORS
+    curriculum: Annotated[
+        bool, Field(description="whether the share of batches with vectors grows from none to all")
+    ] = True
 
 
 @dataclass(frozen=True)

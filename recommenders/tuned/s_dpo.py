@@ -23,14 +23,13 @@ REFERENCE_AT_ONCE = 64  # prompts
 
 @dataclass(frozen=True, kw_only=True)
 class SDPOOptions(RerankerOptions):
-    """`beta` times the gain over the reference is a reward; `rejected` negatives for every next item.
+    """Those of the second stage."""
 
-    `likelihood_weight`: of minus the log-probability of the next item's title, where its fall is to be held up.
-    """
-
-    beta: Positive = 1.0
-    rejected: Size = 3
-    likelihood_weight: Annotated[float, Field(ge=0)] = 0.0
+    beta: Annotated[Positive, Field(description="times the gain over the first stage's model is a reward")] = 1.0
+    rejected: Annotated[Size, Field(description="other candidates' titles beside that of every next item")] = 3
+    likelihood_weight: Annotated[
+        float, Field(ge=0, description="of the next item's own likelihood, where its fall is to be held up")
+    ] = 0.0
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """The base of those that read vectors of users and items beside the titles."""
 
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from features.corpus import Corpus
@@ -18,6 +19,7 @@ from schemas.run import Run
 from schemas.sections import Model
 
 VECTORS = RETRIEVER  # the default
+Vectors = Annotated[str, Field(description="whose vectors are read: a model of the run, or a recommender by name")]
 
 
 class SoftReranker(TunedReranker):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from recommenders.tuned.options import LanguageModelOptions
+from recommenders.tuned.options import LanguageModelOptions, TrainOnPrompt
 from recommenders.tuned.yes_no import YesNo, YesNoOptions
 
 
@@ -11,7 +11,7 @@ from recommenders.tuned.yes_no import YesNo, YesNoOptions
 class TALLRecOptions(YesNoOptions):
     """As published the loss counts the tokens of the prompt too."""
 
-    train_on_prompt: bool = True
+    train_on_prompt: TrainOnPrompt = True
 
 
 class TALLRec(YesNo):

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from evaluation.ranking import chunks
@@ -26,14 +27,15 @@ PROMPTS_AT_ONCE = 2048
 
 @dataclass(frozen=True, kw_only=True)
 class YesNoOptions(RerankerOptions):
-    """Those of a language model that says yes or no.
+    """Those of a language model that says yes or no."""
 
-    `liked_above`: ratings above it are likes, others dislikes; without it every interaction is a like, and each next
-    item is learned beside `negatives` items that the user does not have in train.
-    """
-
-    liked_above: float | None = None
-    negatives: Size = 1
+    liked_above: Annotated[
+        float | None,
+        Field(description="ratings above it are likes, others dislikes; without it every interaction is a like"),
+    ] = None
+    negatives: Annotated[
+        Size, Field(description="items that the user does not have, learned beside each next item without a rating")
+    ] = 1
 
 
 class YesNo(TunedReranker):

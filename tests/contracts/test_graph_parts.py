@@ -45,7 +45,7 @@ COMPAT = [
     (name, value)
     for name, each in {**BACKBONES, **OBJECTIVES}.items()
     if "compat" in known_options(each)
-    for value in get_args(known_options(each)["compat"])
+    for value in get_args(get_args(known_options(each)["compat"])[0])  # of what is annotated
 ]
 
 
