@@ -31,6 +31,7 @@ class Shelf:
         self.store = DeltaStore(self.run.lake)
         self.work = work_folder(self.run)
         self._frames: OrderedDict[Hashable, pl.DataFrame] = OrderedDict()
+        self._making: dict[Hashable, threading.Lock] = {}
         self._lock = threading.Lock()
 
     @property
@@ -88,16 +89,24 @@ class Shelf:
         return self.store.read(table, ds, columns=columns) if self.has(table, ds) else TABLES[table].empty()
 
     def _kept(self, key: Hashable, make: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+        """The frame of a key, made once even where several requests want it at the same time."""
+        with self._lock:
+            making = self._making.setdefault(key, threading.Lock())
+        with making:
+            if (found := self._found(key)) is not None:
+                return found
+            frame = make()
+            with self._lock:
+                self._frames[key] = frame
+                while len(self._frames) > FRAMES:
+                    self._making.pop(self._frames.popitem(last=False)[0], None)
+            return frame
+
+    def _found(self, key: Hashable) -> pl.DataFrame | None:
         with self._lock:
             if key in self._frames:
                 self._frames.move_to_end(key)
-                return self._frames[key]
-        frame = make()
-        with self._lock:
-            self._frames[key] = frame
-            while len(self._frames) > FRAMES:
-                self._frames.popitem(last=False)
-        return frame
+            return self._frames.get(key)
 
 
 def shelves_of(files: list[Path], lake: str | None = None) -> Mapping[str, Shelf]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -12,6 +13,7 @@ from markupsafe import Markup, escape
 from pipelines.report.html import visible
 from pipelines.ui.readers import TITLES
 from pipelines.ui.shelf import Shelf
+from schemas.errors import LoregraphError
 
 SIZE = 25  # texts of a page
 SHOWN = 320  # characters of a text that a list shows
@@ -43,6 +45,12 @@ def search_texts(shelf: Shelf, ds: str, words: str, chosen: Mapping[str, str], p
         found = found.with_columns(named.alias("first")).sort("first", descending=True, maintain_order=True)
     rows = found.slice((place - 1) * SIZE, SIZE).drop("searched", "named")
     return Found(rows.to_dicts(), found.height, choices)
+
+
+def warm(shelf: Shelf) -> None:
+    """Read the texts of the last night, so that nobody waits for them; nothing where there is none to read."""
+    with suppress(LoregraphError):
+        _texts(shelf, shelf.night(None))
 
 
 def excerpt(text: str, words: str) -> Markup:

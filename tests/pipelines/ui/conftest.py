@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 from pipelines.ui.app import create_page
 from pipelines.ui.shelf import shelves_of
+from tests.support.hostile_world import hostile_nights
 from tests.support.ui_world import CHROMIUM, served, two_nights
 
 
@@ -43,6 +44,31 @@ def page_of() -> Callable[[Path], TestClient]:
 def site(nights_file: Path) -> Iterator[str]:
     """The address of the page over the two nights."""
     with served(create_page(shelves_of([nights_file]))) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def hostile_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run file of two nights of hostile titles and answers; nobody may write there."""
+    return hostile_nights(tmp_path_factory.mktemp("hostile") / "world")
+
+
+@pytest.fixture
+def hostile_copy(hostile_file: Path, tmp_path: Path) -> Path:
+    """A copy of them, to be changed."""
+    shutil.copytree(hostile_file.parent, tmp_path / "hostile")
+    return tmp_path / "hostile" / hostile_file.name
+
+
+@pytest.fixture(scope="session")
+def hostile_client(hostile_file: Path) -> TestClient:
+    return TestClient(create_page(shelves_of([hostile_file])))
+
+
+@pytest.fixture(scope="session")
+def hostile_site(hostile_file: Path) -> Iterator[str]:
+    """The address of the page over the hostile nights."""
+    with served(create_page(shelves_of([hostile_file]))) as address:
         yield address
 
 
