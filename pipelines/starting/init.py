@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from pipelines.starting.tables import Tables, recognise
 from pipelines.starting.text import Facts, run_file
 from pipelines.starting.wording import shown, thousands
 from schemas.errors import ConfigError, StoreError
-from schemas.run import load_run
+from schemas.run import Run, load_run
 from schemas.sections import Data
 
 NAME = r"[a-z0-9][a-z0-9_-]*"
@@ -147,13 +148,11 @@ def _relative(folder: Path, out: Path) -> str:
 
 def _write(out: Path, text: str) -> None:
     """Whole or not at all; what was written is read back as a night reads it."""
-    from pipelines.checks import check_run
-
     partial = out.with_name(f".{out.name}.partial")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(text, encoding="utf-8")
-        check_run(load_run(partial))
+        _check(load_run(partial))
         partial.replace(out)
     except OSError as error:
         raise StoreError(
@@ -161,6 +160,14 @@ def _write(out: Path, text: str) -> None:
         ) from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _check(run: Run) -> None:
+    """Look up the names that were written, where the extras of a night are installed."""
+    with suppress(ModuleNotFoundError):
+        from pipelines.checks import check_run
+
+        check_run(run)
 
 
 def _found(out: Path, facts: Facts, tables: Tables | None, source: Source, choices: Choices) -> dict[str, Any]:

@@ -73,6 +73,13 @@ def test_it_works_alone(command: Path, tmp_path: Path, words: tuple[str, ...]) -
     assert done.stdout
 
 
+def test_a_run_file_is_written_for_ones_own_files(command: Path, tmp_path: Path) -> None:
+    run(command, tmp_path, "sample")
+    done = run(command, tmp_path, "init", "infra/sample", "--out", "mine.toml")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "mine.toml").is_file()
+
+
 def test_a_table_can_be_read(command: Path, tmp_path: Path) -> None:
     pl.DataFrame({"id": ["b1", "b2"], "title": ["Emma", "Persuasion"]}).write_delta(tmp_path / "lake" / "items")
     done = run(command, tmp_path, "table", "items", "--lake", "lake")

@@ -54,7 +54,7 @@ def subject(request: Request, shelf: RunShelf, kind: Kind, id: Id, ds: Ds = "") 
     found = explain_subject(past, kind, id)
     about = {"kind": kind, "id": id, "title": found["attributes"].get("title") or found["attributes"].get("name")}
     about |= {"attributes": _told(found["attributes"]), "nights": shelf.nights()[::-1], "tables": past.to_json()}
-    about |= {"others": _other_nights(shelf, night, kind, id)}
+    about |= {"others": _other_nights(shelf, night, kind, id, found["recipes"])}
     return page(request, "subject.html.j2", shelf=shelf, here="texts", ds=night, found=found, **about)
 
 
@@ -63,11 +63,10 @@ def _told(attributes: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in attributes.items() if name != "id" and value not in (None, "")}
 
 
-def _other_nights(shelf: Shelf, night: str, kind: Kind, id: str) -> list[dict[str, Any]]:
+def _other_nights(shelf: Shelf, night: str, kind: Kind, id: str, told: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The texts of other nights, the latest first, and whether each is that of this night."""
     mine = (pl.col("kind") == kind) & (pl.col("id") == id)
-    now = _texts_of(shelf, night, mine)
-    hashes = {(row["recipe"], row["field"]): row["text_hash"] for row in now}
+    hashes = {(row["recipe"], name): field["text_hash"] for row in told for name, field in row["fields"].items()}
     others = [ds for ds in shelf.nights()[::-1] if ds != night][:OTHER_NIGHTS]
     rows = [{**row, "ds": ds} for ds in others for row in _texts_of(shelf, ds, mine)]
     return [{**row, "same": hashes.get((row["recipe"], row["field"])) == row["text_hash"]} for row in rows]
