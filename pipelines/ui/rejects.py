@@ -68,7 +68,7 @@ def search_rejects(shelf: Shelf, ds: str, words: str, chosen: Mapping[str, str],
     found = kept.filter(pl.col("reason") == chosen["reason"]) if chosen["reason"] else kept
     rows = found.slice((place - 1) * SIZE, SIZE).to_dicts()
     came = calls_behind(shelf, ds, [row["key"] for row in rows if row["key"]])
-    about = [{**row, "told": meaning_of(row["reason"]), "call": came.get(row["key"])} for row in rows]
+    about = [{**row, "call": came.get(row["key"])} for row in rows]
     return Rejects(about, found.height, reasons, choices)
 
 

@@ -27,5 +27,5 @@ def rejects(
     chosen = {"step": step, "kind": kind, "reason": reason}
     found = search_rejects(shelf, night, q, chosen, place)
     about = {"q": q, "chosen": chosen, "found": found, "place": place, "size": SIZE, "nights": shelf.nights()[::-1]}
-    about["meaning"] = meaning_of(reason) if reason else None
+    about["meaning_of"] = meaning_of
     return page(request, "rejects.html.j2", shelf=shelf, here="rejects", ds=night, **about)

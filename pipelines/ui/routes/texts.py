@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ from pipelines.ui.routes.context import Ds, Id, Place, RunShelf, Text
 from pipelines.ui.shelf import Shelf
 from pipelines.ui.texts import SIZE, excerpt, marked, search_texts
 from pipelines.why.subject import explain_subject
+from schemas.errors import StoreError
 from schemas.records import Kind
 
 router = APIRouter()
@@ -54,6 +56,7 @@ def subject(request: Request, shelf: RunShelf, kind: Kind, id: Id, ds: Ds = "") 
     found = explain_subject(past, kind, id)
     about = {"kind": kind, "id": id, "title": found["attributes"].get("title") or found["attributes"].get("name")}
     about |= {"attributes": _told(found["attributes"]), "nights": shelf.nights()[::-1], "tables": past.to_json()}
+    about |= {"reviews": _reviews(shelf, night, kind, id)}
     about |= {"others": _other_nights(shelf, night, kind, id, found["recipes"])}
     return page(request, "subject.html.j2", shelf=shelf, here="texts", ds=night, found=found, **about)
 
@@ -61,6 +64,16 @@ def subject(request: Request, shelf: RunShelf, kind: Kind, id: Id, ds: Ds = "") 
 def _told(attributes: dict[str, Any]) -> dict[str, Any]:
     """What the source says, without what it leaves empty."""
     return {name: value for name, value in attributes.items() if name != "id" and value not in (None, "")}
+
+
+def _reviews(shelf: Shelf, night: str, kind: Kind, id: str) -> dict[str, str]:
+    """What users wrote beside the subject's train interactions, by the id of the other side; none where nobody did."""
+    other = "item_id" if kind == "user" else "user_id"
+    mine = (pl.col(f"{kind}_id") == id) & (pl.col("part") == "train")
+    with suppress(StoreError):  # the split is not there, or has no such column
+        rows = shelf.store.read("splits", night, where=mine, columns=[other, "review"])
+        return dict(rows.drop_nulls("review").rows())
+    return {}
 
 
 def _other_nights(shelf: Shelf, night: str, kind: Kind, id: str, told: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -7,34 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.browsing import check
 from tests.support.ui_world import FIRST, PHONE, SECOND, WIDE
-
-SERIOUS = ("serious", "critical")
-
-
-@pytest.fixture
-def tab(chromium: Any, request: pytest.FixtureRequest):
-    """A page of a browser, with what it complains of."""
-    size, scheme = request.param
-    context = chromium.new_context(viewport=dict(zip(("width", "height"), size, strict=True)), color_scheme=scheme)
-    page = context.new_page()
-    page.complaints = []
-    page.rules = ["color-contrast"] if scheme == "dark" else None  # the other rules see the same page in both
-    page.on("console", lambda message: page.complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    yield page
-    context.close()
-
-
-def check(page: Any) -> None:
-    """Fits the window, and has nothing that axe calls serious."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    assert wide <= 0, f"{page.url}: {wide} pixels too wide"
-    options = {"resultTypes": ["violations"]} | ({} if page.rules is None else {"runOnly": page.rules})
-    found = [each for each in Axe().run(page, options=options).response["violations"] if each["impact"] in SERIOUS]
-    assert found == [], [(each["id"], each["nodes"][0]["html"][:200]) for each in found]
 
 
 @pytest.mark.parametrize(
