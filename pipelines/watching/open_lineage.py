@@ -124,7 +124,7 @@ def _event(night: Night, attempt: Attempt, kind: Kind, error: BaseException | No
         eventTime=datetime.now(UTC).isoformat(),
         run=LineageRun(identity, _run_facets(night, error)),
         job=_job(night, attempt.name),
-        producer=f"https://pypi.org/project/loregraph/{loregraph_version()}",
+        producer=f"urn:loregraph:{loregraph_version()}",
         inputs=list(_inputs(night)) if ended else [],
         outputs=list(_outputs(night)) if ended else [],
     )
