@@ -8,7 +8,7 @@ import polars as pl
 
 from features.grounding import STATUSES
 from features.measures import Measured
-from features.table_measures import SHOWN, Findings
+from features.table_measures import SHOWN, Findings, some_rows
 
 Ids = Mapping[str, pl.Series]  # kind -> the ids there are
 ROLES = ("system", "user", "assistant")
@@ -115,7 +115,7 @@ class ExampleMeter:
         if count := int(block.select(fault.fill_null(False).sum()).item()):
             self._counts[name] += count
             room = SHOWN - len(self._examples[name])
-            self._examples[name] += block.filter(fault.fill_null(False)).head(room).select(shown).to_series().to_list()
+            self._examples[name] += some_rows(block, fault, shown, room)
 
 
 def _note_share(found: Findings, rows: Mapping[str, int], before: Mapping[str, int]) -> None:

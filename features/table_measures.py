@@ -38,11 +38,19 @@ class Findings:
     def rows_where(self, name: str, frame: pl.DataFrame, fault: pl.Expr, shown: pl.Expr) -> None:
         """Note how many rows have a fault, and some of them."""
         count = int(frame.select(fault.fill_null(False).sum()).item()) if frame.height else 0
-        found = frame.filter(fault.fill_null(False)).head(SHOWN).select(shown.cast(pl.String)) if count else None
-        self.note(name, count, found.to_series().to_list() if found is not None else ())
+        self.note(name, count, some_rows(frame, fault, shown, SHOWN) if count else ())
 
     def measured(self, rows: int) -> Measured:
         return Measured(pl.DataFrame([self.figures]), rows, self.examples)
+
+
+def some_rows(frame: pl.DataFrame, fault: pl.Expr, shown: pl.Expr, most: int) -> list[str]:
+    """The first rows that have a fault, as they are shown.
+
+    In one chunk: polars 2.1 panics where `format` meets a frame whose first chunk is empty.
+    """
+    found = frame.filter(fault.fill_null(False)).head(most).rechunk()
+    return found.select(shown.cast(pl.String)).to_series().to_list()
 
 
 def measure_catalogue(now: pl.DataFrame, before: pl.DataFrame | None, min_compared: int) -> Measured:

@@ -72,7 +72,7 @@ def without_rejects(rows: pl.DataFrame, raw: pl.DataFrame) -> tuple[pl.DataFrame
     reason = pl.coalesce(pl.when(fault).then(pl.lit(name)) for name, fault in _faults(rows).items())
     marked = rows.with_columns(reason.alias("reason"))
     bad = marked["reason"].is_not_null()
-    rejects = _as_rejects(marked.filter(bad), raw.filter(bad))
+    rejects = _as_rejects(marked.filter(bad).rechunk(), raw.filter(bad).rechunk())  # see table_measures.some_rows
     if rejects.height > MAX_REJECTS * rows.height:
         raise DataError(_too_many(rejects, rows.height, file_of(rows)))
     return rows.filter(~bad), rejects

@@ -132,6 +132,12 @@ def test_a_fault_is_counted_under_its_rule_and_shown(table: str, change: Change,
     assert example in " ".join(faulty.examples[rule])
 
 
+def test_faults_in_a_later_chunk_of_the_rows_are_shown() -> None:
+    many = pl.concat([prompts().with_columns(recipe=pl.lit(f"r{n}")) for n in range(500)], rechunk=True)
+    found = measure("prompts", pl.concat([many, many.tail(700)])).examples["repeated_rows"]
+    assert len(found) == 3  # where the first chunk has none, polars 2.1 panics
+
+
 @pytest.mark.parametrize("table", CLEAN)
 def test_a_clean_table_passes_its_gate_and_a_faulty_one_does_not(table: str, tmp_path: Path) -> None:
     change, rule = next((change, rule) for name, change, rule, _ in FAULTS if name == table)
