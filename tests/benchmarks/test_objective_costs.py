@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from benchmarks.objectives import HEAD, Watch, synthetic_graph, table
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_for_each_objective():
     about, _, *lines = table(400, 16, ["kar"]).splitlines()
     assert about.startswith("400 nodes, text of 16 columns")

@@ -127,7 +127,7 @@ def echoing(request: dict, _attempt: int) -> web.StreamResponse | str:
     return web.json_response({"error": {"message": f"no such key: Bearer {forms_of_it}"}}, status=400)
 
 
-@pytest.mark.parametrize("status", [400, 401])
+@pytest.mark.parametrize("status", [pytest.param(400, marks=pytest.mark.slow), 401])
 def test_an_endpoint_that_echoes_the_key_gets_it_into_no_table_log_or_error(tmp_path, status):
     def refused(_request: dict, _attempt: int) -> web.StreamResponse:
         return web.json_response({"error": {"message": f"wrong key {KEY} {quote(KEY, safe='')}"}}, status=401)

@@ -20,6 +20,7 @@ def test_llamarec_finds_the_letter_of_the_title(tmp_path):
     assert found_first(with_other_titles(made), planted(), others=2) < 0.6
 
 
+@pytest.mark.slow
 def test_s_dpo_prefers_the_title_that_was_taken(tmp_path):
     made = fitted("s_dpo", planted(), tmp_path, {"candidates": 4, "history": 3, "beta": 0.5}, 8)
     assert found_first(made, planted(), others=3) > 0.9
