@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from generated_page import written_first
 from sphinx.application import Sphinx
 from typer.main import get_command
 
@@ -75,15 +76,6 @@ def _cell(text: str) -> str:
     return " ".join(text.replace("|", "\\|").split())
 
 
-def write(_: Sphinx | None = None) -> None:
-    """Write the page anew where it says something else."""
-    text = page()
-    PAGE.parent.mkdir(exist_ok=True)
-    if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
-        PAGE.write_text(text, encoding="utf-8")
-
-
 def setup(app: Sphinx) -> dict[str, bool]:
     """Write the page before the sources are read."""
-    app.connect("builder-inited", write)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    return written_first(app, PAGE, page)

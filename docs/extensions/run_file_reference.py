@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from generated_page import written_first
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from sphinx.application import Sphinx
@@ -138,15 +139,6 @@ def _toml(value: Any) -> str:
     return "{}" if value == {} else str(value)
 
 
-def write(_: Sphinx | None = None) -> None:
-    """Write the page anew where it says something else."""
-    text = page()
-    PAGE.parent.mkdir(exist_ok=True)
-    if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
-        PAGE.write_text(text, encoding="utf-8")
-
-
 def setup(app: Sphinx) -> dict[str, bool]:
     """Write the page before the sources are read."""
-    app.connect("builder-inited", write)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    return written_first(app, PAGE, page)
